@@ -1,0 +1,1 @@
+"""Squall: bulk load, honest latency, database and broker faults, and a verdict, for large OpenStack clouds."""

@@ -1,0 +1,1 @@
+"""A connection to a cloud: transport, SDK sessions, verbs, readiness watchers, janitor, preflight."""

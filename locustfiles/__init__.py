@@ -1,0 +1,1 @@
+"""One scenario per file; each also runs under plain `locust -f`."""
