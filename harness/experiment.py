@@ -1,0 +1,299 @@
+"""The experiment file: its schema, and loading it with errors that name file, line, wanted and got.
+
+One YAML file says everything about a run: the cloud, the phases, the swarms that load it, the faults that degrade it,
+the objectives (SLOs) that must hold. It is validated whole before anything is touched. `squall schema` prints it as
+JSON Schema.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, get_args
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from harness.core.units import duration_ns, ratio
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}$")]
+Duration = Annotated[str, Meta(pattern=r"^\d+(\.\d+)? ?(us|ms|s|min|h)$", examples=["12 s", "50 ms"])]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Part(Struct, forbid_unknown_fields=True, rename={"duration": "for", "start": "from"}):
+    """What all parts of an experiment have in common: unknown keys are errors."""
+
+
+class BuildTime(Part):
+    """Simulated time that a hypervisor needs to spawn a server: log-normal, seeded."""
+
+    median: Duration = "1 s"
+    sigma: Annotated[float, Meta(ge=0, le=3)] = 0.3
+
+
+class Emulator(Part):
+    """The embedded cloud of a run."""
+
+    hypervisors: Annotated[int, Meta(ge=1, le=20_000)] = 1000
+    build: BuildTime = BuildTime()
+    group_commit: bool = False
+    truth: dict[str, Annotated[float, Meta(ge=0, le=1)]] = {}
+
+
+class Cloud(Part):
+    """Where the load goes: the embedded cloud, or an entry of clouds.yaml. `admin` reads what only an admin may."""
+
+    emulator: Emulator | None = None
+    name: str | None = None
+    admin: str | None = None
+
+
+class Client(Part):
+    """How requests are made. Levels: `stock` is plain openstacksdk, `adapter` the same SDK on Squall's transport."""
+
+    level: Literal["stock", "adapter"] = "adapter"
+    workers: Annotated[int, Meta(ge=1, le=64)] = 2
+    ready: Literal["active", "port_active"] = "port_active"
+
+
+class Phase(Part):
+    """A stretch of the run with a verdict of its own."""
+
+    name: Name
+    kind: Literal["warm-up", "baseline", "fault", "recovery", "load"]
+    duration: Duration
+    faults: tuple[dict[str, Any], ...] = ()
+
+
+class Constant(Part, tag_field="kind", tag="constant"):
+    rate: Positive
+
+
+class Poisson(Part, tag_field="kind", tag="poisson"):
+    rate: Positive
+
+
+class Burst(Part, tag_field="kind", tag="burst"):
+    count: Count
+    over: Duration = "0 s"
+
+
+class Ramp(Part, tag_field="kind", tag="ramp"):
+    start: Annotated[float, Meta(ge=0)]
+    to: Positive
+
+
+class Closed(Part, tag_field="kind", tag="closed"):
+    users: Count
+    pause: Duration = "0 s"
+
+
+Arrivals = Constant | Poisson | Burst | Ramp | Closed
+
+
+class At(Part):
+    """A point in time: so long after the start of a phase."""
+
+    phase: str
+    after: Duration = "0 s"
+
+
+class Swarm(Part, kw_only=True):
+    """One stream of arrivals of one scenario. Open loop, except for `kind: closed`."""
+
+    name: Name
+    scenario: str
+    arrivals: Arrivals
+    phases: tuple[str, ...] | None = None
+    at: At | None = None
+    options: dict[str, Any] = {}
+    max_in_flight: Count = 2000
+    deadline: Duration = "60 s"
+
+
+MEASURES = (
+    *("response_p95", "service_p95", "ready_p95", "gone_p95 (any percentile)", "success_ratio", "availability"),
+    *("throughput", "downtime", "time_to_recover", "degradation", "headroom"),
+)
+
+
+class Objective(Part):
+    """An SLO: what must hold, of which requests or operations, in which phase (`*`: in each that loads the cloud)."""
+
+    measure: Annotated[
+        str,
+        Meta(
+            pattern=r"^(((response|service|ready|gone)_p\d{1,2}(\.\d+)?)|success_ratio|availability|throughput|downtime"
+            r"|time_to_recover|degradation|headroom)$"
+        ),
+    ]
+    phase: str = "*"
+    route: str | None = None
+    swarm: str | None = None
+    fault: str | None = None
+    at_most: Any = None
+    at_least: Any = None
+
+    def limit(self) -> float:
+        """The bound in the measure's own unit: ns for times, a ratio, per second, or a factor."""
+        bound = self.at_most if self.at_most is not None else self.at_least
+        if self.is_time:
+            return float(duration_ns(bound))
+        if self.measure in ("success_ratio", "availability", "headroom"):
+            return ratio(bound)
+        if isinstance(bound, bool) or not isinstance(bound, int | float) or bound < 0:
+            raise ValueError(f"wanted a number of zero or more for {self.measure}; got {bound!r}")
+        return float(bound)
+
+    @property
+    def is_time(self) -> bool:
+        return "_p" in self.measure or self.measure in ("downtime", "time_to_recover")
+
+
+class Limits(Part):
+    """Safety: a run that passes one of them is aborted (exit code 6), its faults healed, its servers deleted."""
+
+    max_servers: Count = 2000
+    abort_error_ratio: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    abort_after: Duration = "10 s"
+    max_fault: Duration = "5 min"
+
+
+class Expect(Part):
+    """For a drill: the verdict and exactly the findings that it must produce."""
+
+    exit: Literal[0, 1, 3, 5, 6]
+    findings: tuple[str, ...] = ()
+
+
+class Experiment(Part, kw_only=True):
+    """A whole experiment file."""
+
+    version: Literal[1]
+    name: Name
+    title: str = ""
+    seed: int = 1
+    time_scale: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    cloud: Cloud
+    client: Client = Client()
+    phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]
+    swarms: Annotated[tuple[Swarm, ...], Meta(min_length=1)]
+    targets: dict[str, dict[str, Any]] = {}
+    slos: tuple[Objective, ...] = ()
+    limits: Limits = Limits()
+    allow: tuple[str, ...] = ()
+    drain: Duration = "60 s"
+    settle: Duration | None = None
+    expect: Expect | None = None
+
+
+class ExperimentInvalid(Exception):
+    """The experiment, or what it asks of this machine or cloud, is wrong. Nothing was touched."""
+
+
+def load(path: Path) -> "Source":
+    """Reads and checks the shape of an experiment.  Raises ExperimentInvalid with file, line, wanted and got."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ExperimentInvalid(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ExperimentInvalid(f"{path}: wanted UTF-8 text; got byte {error.object[error.start]:#x}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, file: str) -> "Source":
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ExperimentInvalid(f"{file}:{line}: not YAML: {error.problem}") from error
+    lines: dict[str, int] = {}
+    if node is None:
+        raise ExperimentInvalid(f"{file}:1: the file is empty; wanted an experiment, see experiments/")
+    _map_lines(node, "$", lines, file)
+    source = Source(text, file, lines)
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ExperimentInvalid(f"{file}: {error}") from error
+    try:
+        source.experiment = msgspec.convert(raw, Experiment)
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at `")
+        path = where.rstrip("`") or "$"
+        source.refuse(path, _plain_words(message, _value_at(raw, path), path))
+    return source
+
+
+class Source:
+    """An experiment together with the text it came from, so that later checks can name lines too."""
+
+    experiment: Experiment
+
+    def __init__(self, text: str, file: str, lines: dict[str, int]) -> None:
+        self.text, self.file, self._lines = text, file, lines
+
+    def refuse(self, path: str, message: str) -> NoReturn:
+        """Raises ExperimentInvalid for the element at `path`, such as `$.phases[1].for`."""
+        raise ExperimentInvalid(self.at(path, message))
+
+    def at(self, path: str, message: str) -> str:
+        """`file:line: path: message`, for the nearest element that stands in the text."""
+        near = path.replace("[...]", "")
+        while near not in self._lines and near != "$":
+            near = re.sub(r"(\.[^.\[]+|\[\d+\]|\[[^\]]*\])$", "", near) or "$"
+        shown = path.removeprefix("$").removeprefix(".")
+        return f"{self.file}:{self._lines.get(near, 1)}: " + (f"{shown}: " if shown else "") + message
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of an experiment file, for editors."""
+    return msgspec.json.schema(Experiment)
+
+
+def _plain_words(message: str, value: object, path: str) -> str:
+    """msgspec's words as wanted and got."""
+    if field := re.match(r"^Object contains unknown field `(.*)`$", message):
+        return f"unknown key '{field[1]}'"
+    if field := re.match(r"^Object missing required field `(.*)`$", message):
+        return f"key '{field[1]}' is missing"
+    if "matching regex" in message and "response" in message:
+        message = f"Expected one of {', '.join(MEASURES)}"
+    elif ("matching regex" in message and "min|h" in message) or path.endswith(".for"):
+        message = "Expected a duration with its unit (us, ms, s, min, h), such as '12 s'"
+    elif "matching regex" in message:
+        message = "Expected letters, digits, spaces, '.', '_' and '-', 63 at most"
+    elif message.startswith("Invalid enum value") and path == "$.version":
+        message = "Expected 1"
+    elif message.startswith("Invalid value"):
+        message = f"Expected one of {', '.join(kind.__struct_config__.tag for kind in get_args(Arrivals))}"
+    message = re.sub(r"^Expected (.*?)(, got .*)?$", r"wanted \1", message).replace("`", "'")
+    return f"{message}; got {value!r}"
+
+
+def _value_at(raw: Any, path: str) -> object:
+    """The value that msgspec's path such as `$.phases[0].for` leads to; None when it leads nowhere."""
+    for key, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
+        try:
+            raw = raw[int(index)] if index else raw[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return raw
+
+
+def _map_lines(node: yaml.Node, path: str, lines: dict[str, int], file: str) -> None:
+    lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise ExperimentInvalid(f"{file}:{key.start_mark.line + 1}: key '{name}' is given twice")
+            seen.add(name)
+            _map_lines(value, f"{path}.{name}", lines, file)
+            lines[f"{path}.{name}"] = key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            _map_lines(value, f"{path}[{i}]", lines, file)

@@ -1,0 +1,281 @@
+"""From an experiment to the plan of one run: absolute times, derived ages, and every check that needs no cloud.
+
+The plan is what swarm, nemesis and judgement read (`plan.json`). An experiment that could not fail, for want of samples
+or of time after a fault, is refused here.
+"""
+
+import math
+import re
+from typing import Any
+
+import msgspec
+
+import faults
+from harness.core.units import duration_ns, format_ns
+from harness.experiment import Burst, Closed, Constant, Poisson, Ramp, Source, Swarm
+
+# What the real services need until every dead agent and expired call has shown (SCALE 3.1 and 4): twice neutron's
+# agent_down_time; and after which age a server in BUILD is stuck: RPC time-out, its retry, and one report interval.
+_SETTLE_S = 150.0
+_STUCK_AFTER_S = 130.0
+_FAULT_KEYS = ("fault", "target", "after", "for")
+
+
+def make_plan(source: Source) -> dict[str, Any]:
+    """The plan of `source`'s experiment, without what only the engine knows (run id, directory, cloud, fault targets).
+
+    Returns: a JSON object; times are integer ns from the run's epoch, `*_s` are float seconds.
+    Raises:  ExperimentInvalid, naming the line, when parts of the experiment contradict each other or it is too short.
+    """
+    experiment = source.experiment
+    phases, end_ns = _phases(source)
+    plan: dict[str, Any] = {
+        "name": experiment.name,
+        "title": experiment.title,
+        "seed": experiment.seed,
+        "time_scale": experiment.time_scale,
+        "level": experiment.client.level,
+        "ready": experiment.client.ready,
+        "workers": experiment.client.workers,
+        "phases": phases,
+        "swarms": [_swarm(source, i, phases) for i in range(len(experiment.swarms))],
+        "faults": _faults(source, phases),
+        "slos": [],
+        "limits": msgspec.to_builtins(experiment.limits),
+        "end_ns": end_ns,
+        "drain_s": duration_ns(experiment.drain) / 1e9,
+        "settle_s": duration_ns(experiment.settle) / 1e9 if experiment.settle else _SETTLE_S * experiment.time_scale,
+        "stuck_after_s": _STUCK_AFTER_S * experiment.time_scale,
+        "expect": msgspec.to_builtins(experiment.expect) if experiment.expect else None,
+    }
+    plan["slos"] = _objectives(source, plan)
+    _check_sizes(source, plan)
+    return plan
+
+
+def _phases(source: Source) -> tuple[list[dict[str, Any]], int]:
+    phases: list[dict[str, Any]] = []
+    at_ns = 0
+    for i, phase in enumerate(source.experiment.phases):
+        if any(phase.name == other["name"] for other in phases):
+            source.refuse(f"$.phases[{i}].name", f"wanted a name of its own; got '{phase.name}' again")
+        if not duration_ns(phase.duration):
+            source.refuse(f"$.phases[{i}].for", "wanted more than zero")
+        end_ns = at_ns + duration_ns(phase.duration)
+        phases.append({"name": phase.name, "kind": phase.kind, "start_ns": at_ns, "end_ns": end_ns})
+        at_ns = end_ns
+    return phases, at_ns
+
+
+def _swarm(source: Source, index: int, phases: list[dict[str, Any]]) -> dict[str, Any]:
+    swarm, where = source.experiment.swarms[index], f"$.swarms[{index}]"
+    if any(swarm.name == other.name for other in source.experiment.swarms[:index]):
+        source.refuse(f"{where}.name", f"wanted a name of its own; got '{swarm.name}' again")
+    by_name = {phase["name"]: phase for phase in phases}
+    if swarm.at:
+        if swarm.phases is not None:
+            source.refuse(f"{where}.at", "wanted either 'at' or 'phases'; got both")
+        if not isinstance(swarm.arrivals, Burst):
+            source.refuse(
+                f"{where}.at", "wanted arrivals of kind 'burst' beside 'at'; give 'phases' for a steady swarm"
+            )
+        phase = by_name.get(swarm.at.phase) or source.refuse(f"{where}.at.phase", _unknown(swarm.at.phase, by_name))
+        start_ns = phase["start_ns"] + duration_ns(swarm.at.after)
+        end_ns = start_ns + duration_ns(swarm.arrivals.over)
+        if start_ns >= phase["end_ns"]:
+            source.refuse(f"{where}.at.after", f"wanted a time within '{phase['name']}'; got {swarm.at.after}")
+    else:
+        names = swarm.phases if swarm.phases is not None else tuple(by_name)
+        chosen = [i for i, phase in enumerate(phases) if phase["name"] in names]
+        for name in names:
+            if name not in by_name:
+                source.refuse(f"{where}.phases", _unknown(name, by_name))
+        if not chosen or chosen != list(range(chosen[0], chosen[-1] + 1)):
+            source.refuse(f"{where}.phases", "wanted phases that follow each other; make two swarms for two stretches")
+        start_ns, end_ns = phases[chosen[0]]["start_ns"], phases[chosen[-1]]["end_ns"]
+    return {
+        "name": swarm.name,
+        "scenario": swarm.scenario,
+        "arrivals": _arrivals(swarm),
+        "start_ns": start_ns,
+        "end_ns": end_ns,
+        "options": swarm.options,
+        "max_in_flight": swarm.max_in_flight,
+        "deadline_s": duration_ns(swarm.deadline) / 1e9,
+    }
+
+
+def _arrivals(swarm: Swarm) -> dict[str, Any]:
+    match swarm.arrivals:
+        case Constant(rate=rate):
+            return {"kind": "constant", "rate": rate}
+        case Poisson(rate=rate):
+            return {"kind": "poisson", "rate": rate}
+        case Burst(count=count, over=over):
+            return {"kind": "burst", "count": count, "over": duration_ns(over) / 1e9}
+        case Ramp(start=start, to=to):
+            return {"kind": "ramp", "from": start, "to": to}
+        case Closed(users=users, pause=pause):
+            return {"kind": "closed", "users": users, "pause": duration_ns(pause) / 1e9}
+
+
+def _faults(source: Source, phases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    experiment = source.experiment
+    planned: list[dict[str, Any]] = []
+    for i, phase in enumerate(experiment.phases):
+        for j, entry in enumerate(phase.faults):
+            where = f"$.phases[{i}].faults[{j}]"
+            if phase.kind != "fault":
+                source.refuse(where, f"wanted faults only in phases of kind 'fault'; '{phase.name}' is '{phase.kind}'")
+            for key in ("fault", "target", "for"):
+                if key not in entry:
+                    source.refuse(where, f"key '{key}' is missing")
+            try:
+                after_ns, for_ns = duration_ns(entry.get("after", "0 s")), duration_ns(entry["for"])
+            except ValueError as error:
+                source.refuse(where, str(error))
+            if phases[i]["start_ns"] + after_ns + for_ns > phases[i]["end_ns"]:
+                source.refuse(
+                    where, f"wanted a fault that ends within its phase ({phase.duration}); got after + for longer"
+                )
+            if for_ns > duration_ns(experiment.limits.max_fault):
+                source.refuse(
+                    where, f"wanted at most limits.max_fault = {experiment.limits.max_fault}; got {entry['for']}"
+                )
+            planned.append(
+                {
+                    "id": f"{len(planned) + 1}-{entry['fault']}",
+                    "fault": str(entry["fault"]),
+                    "target": str(entry["target"]),
+                    "phase": phase.name,
+                    "start_ns": phases[i]["start_ns"] + after_ns,
+                    "duration_ns": for_ns,
+                    "params": {key: value for key, value in entry.items() if key not in _FAULT_KEYS},
+                    "where": where,
+                }
+            )
+    return planned
+
+
+def check_faults(source: Source, plan: dict[str, Any], targets: dict[str, dict[str, Any]]) -> None:
+    """Checks the plan's faults against the catalogue and the targets that this cloud has.
+
+    Raises: ExperimentInvalid for an unknown fault, parameter or target, for a destructive fault that the experiment
+    does not allow, and for faults that exclude each other and overlap.
+    """
+    for fault in plan["faults"]:
+        kind = faults.catalogue().get(fault["fault"])
+        if kind is None:
+            source.refuse(f"{fault['where']}.fault", _unknown(fault["fault"], faults.catalogue()))
+        if kind.destructive and fault["fault"] not in source.experiment.allow:
+            source.refuse(
+                fault["where"],
+                f"{fault['fault']} can destroy data of '{fault['target']}'; to permit it add to the experiment: "
+                f"allow: [{fault['fault']}]",
+            )
+    for problem in faults.validate(plan["faults"], targets):
+        raise_at = next((f["where"] for f in plan["faults"] if problem.startswith(f["id"])), "$.phases")
+        source.refuse(raise_at, problem)
+
+
+def _objectives(source: Source, plan: dict[str, Any]) -> list[dict[str, Any]]:
+    experiment = source.experiment
+    names = {phase["name"] for phase in plan["phases"]}
+    objectives = []
+    for i, slo in enumerate(experiment.slos):
+        where = f"$.slos[{i}]"
+        if (slo.at_most is None) == (slo.at_least is None):
+            source.refuse(where, "wanted exactly one of 'at_most' and 'at_least'")
+        if slo.phase != "*" and slo.phase not in names:
+            source.refuse(f"{where}.phase", _unknown(slo.phase, names))
+        if slo.swarm is not None and slo.swarm not in {swarm.name for swarm in experiment.swarms}:
+            source.refuse(f"{where}.swarm", _unknown(slo.swarm, [swarm.name for swarm in experiment.swarms]))
+        if slo.fault is not None and slo.fault not in {fault["fault"] for fault in plan["faults"]}:
+            source.refuse(f"{where}.fault", _unknown(slo.fault, [fault["fault"] for fault in plan["faults"]]))
+        try:
+            limit = slo.limit()
+        except ValueError as error:
+            source.refuse(where, str(error))
+        objective = {
+            "measure": slo.measure,
+            "phase": slo.phase,
+            "route": slo.route,
+            "swarm": slo.swarm,
+            "fault": slo.fault,
+            "bound": "at_most" if slo.at_most is not None else "at_least",
+            "limit": limit,
+        }
+        _check_can_fail(source, where, objective, plan)
+        objectives.append(objective)
+    return objectives
+
+
+def _check_can_fail(source: Source, where: str, objective: dict[str, Any], plan: dict[str, Any]) -> None:
+    """Refuses an objective that this run is too short to miss."""
+    measure, limit = objective["measure"], objective["limit"]
+    too_short = "the experiment is too short to be able to fail this: "
+    if match := re.search(r"_p([\d.]+)$", measure):
+        wanted = math.ceil(1 / max(1 - float(match[1]) / 100, 1e-9) - 1e-9)
+        for phase in plan["phases"]:
+            if objective["phase"] not in (phase["name"], "*") or phase["kind"] == "warm-up":
+                continue
+            swarms = [s for s in plan["swarms"] if objective["swarm"] in (None, s["name"])]
+            expected = sum(_expected(swarm, phase) for swarm in swarms)
+            if objective["phase"] != "*" and expected < wanted:
+                source.refuse(
+                    where,
+                    f"{too_short}wanted at least {wanted} samples for {measure} in '{phase['name']}'; "
+                    f"the plan gives about {expected:.0f}; lengthen the phase or raise the rate",
+                )
+    if measure == "time_to_recover":
+        for k, fault in enumerate(plan["faults"]):
+            if objective["fault"] not in (None, fault["fault"]):
+                continue
+            undo_ns = fault["start_ns"] + fault["duration_ns"]
+            later = [other["start_ns"] for other in plan["faults"][k + 1 :] if other["start_ns"] > undo_ns]
+            left_ns = min(later, default=plan["end_ns"]) - undo_ns
+            if left_ns <= limit:
+                source.refuse(
+                    where,
+                    f"{too_short}wanted more than {format_ns(limit)} of load after {fault['id']}; "
+                    f"the plan gives {format_ns(left_ns)}",
+                )
+    if measure in ("degradation", "time_to_recover") and not any(p["kind"] == "baseline" for p in plan["phases"]):
+        source.refuse(
+            where, f"{too_short}{measure} is measured against the run's baseline; add a phase of kind 'baseline'"
+        )
+
+
+def _expected(swarm: dict[str, Any], phase: dict[str, Any]) -> float:
+    """About how many operations of a swarm start in a phase."""
+    overlap_ns = min(swarm["end_ns"], phase["end_ns"]) - max(swarm["start_ns"], phase["start_ns"])
+    arrivals = swarm["arrivals"]
+    if arrivals["kind"] == "burst":
+        inside = phase["start_ns"] <= swarm["start_ns"] < phase["end_ns"]
+        return arrivals["count"] * int(swarm["options"].get("servers", 1)) if inside else 0
+    if overlap_ns <= 0:
+        return 0
+    if arrivals["kind"] == "closed":
+        return math.inf
+    rate = arrivals["rate"] if "rate" in arrivals else (arrivals["from"] + arrivals["to"]) / 2
+    return float(rate) * overlap_ns / 1e9
+
+
+def _check_sizes(source: Source, plan: dict[str, Any]) -> None:
+    servers = 0
+    for i, swarm in enumerate(plan["swarms"]):
+        asked = swarm["options"].get("servers", 1)
+        if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
+            source.refuse(f"$.swarms[{i}].options.servers", f"wanted a whole number of one or more; got {asked!r}")
+        if swarm["arrivals"]["kind"] == "burst":
+            servers += swarm["arrivals"]["count"] * asked if swarm["scenario"] == "burst" else 0
+    if servers > source.experiment.limits.max_servers:
+        source.refuse(
+            "$.limits.max_servers",
+            f"wanted at least the {servers} servers that the bursts ask for; "
+            f"got {source.experiment.limits.max_servers}",
+        )
+
+
+def _unknown(name: str, known: Any) -> str:
+    return f"wanted one of {', '.join(sorted(known)) or '(none given)'}; got '{name}'"
