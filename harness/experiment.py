@@ -26,17 +26,17 @@ class Part(Struct, forbid_unknown_fields=True, rename={"duration": "for", "start
 
 
 class BuildTime(Part):
-    """Simulated time that a hypervisor needs to spawn a server: log-normal, seeded."""
+    """Simulated time that a hypervisor needs to spawn a server: uniform between the two, seeded, never scaled."""
 
-    median: Duration = "1 s"
-    sigma: Annotated[float, Meta(ge=0, le=3)] = 0.3
+    low: Duration = "0.5 s"
+    high: Duration = "1.5 s"
 
 
 class Emulator(Part):
     """The embedded cloud of a run."""
 
     hypervisors: Annotated[int, Meta(ge=1, le=20_000)] = 1000
-    build: BuildTime = BuildTime()
+    build: BuildTime = msgspec.field(default_factory=BuildTime)
     group_commit: bool = False
     truth: dict[str, Annotated[float, Meta(ge=0, le=1)]] = {}
 
@@ -176,12 +176,12 @@ class Experiment(Part, kw_only=True):
     seed: int = 1
     time_scale: Annotated[float, Meta(gt=0, le=1)] = 1.0
     cloud: Cloud
-    client: Client = Client()
+    client: Client = msgspec.field(default_factory=Client)
     phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]
     swarms: Annotated[tuple[Swarm, ...], Meta(min_length=1)]
     targets: dict[str, dict[str, Any]] = {}
     slos: tuple[Objective, ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = msgspec.field(default_factory=Limits)
     allow: tuple[str, ...] = ()
     drain: Duration = "60 s"
     settle: Duration | None = None

@@ -252,7 +252,7 @@ def _expected(swarm: dict[str, Any], phase: dict[str, Any]) -> float:
     arrivals = swarm["arrivals"]
     if arrivals["kind"] == "burst":
         inside = phase["start_ns"] <= swarm["start_ns"] < phase["end_ns"]
-        return arrivals["count"] * int(swarm["options"].get("servers", 1)) if inside else 0
+        return float(arrivals["count"] * int(swarm["options"].get("servers", 1))) if inside else 0.0
     if overlap_ns <= 0:
         return 0
     if arrivals["kind"] == "closed":
