@@ -1,0 +1,254 @@
+"""One channel of a connection: its publishes, consumers and unacknowledged deliveries.
+
+The rarer methods (declare, bind, delete, ...) are in `methods.py`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from pamqp import commands
+
+from harness.emulator.broker.message import Entry, Message
+from harness.emulator.broker.queues import Consumer, Queue
+from harness.wire import amqp
+from harness.wire.amqp import AmqpError
+
+if TYPE_CHECKING:
+    from harness.emulator.broker.session import Session
+
+_EXPIRATION_FLAG = 0x0100
+"""Bit of a content header's property flags that says an `expiration` follows."""
+
+
+class Channel:
+    """State of one open channel."""
+
+    def __init__(self, session: Session, number: int) -> None:
+        self.session = session
+        self.number = number
+        self.consumers: dict[str, Consumer] = {}
+        self.waiting: dict[Queue, None] = {}
+        """Queues that had a message for this channel while it was full or its socket congested."""
+        self.unacked: OrderedDict[int, tuple[Entry, Queue, Consumer | None]] = OrderedDict()
+        self.channel_limit = 0
+        self.consumer_limit = 0
+        self.is_closing = False
+        self.confirms = False
+        self.last_queue = ""
+        self.confirm_due = 0
+        self._published = 0
+        self._next_delivery = 1
+        self._publish: amqp.Publish | bytes | None = None
+        self._header = b""
+        self._body: list[bytes] = []
+        self._missing = 0
+
+    # --- publishing ---------------------------------------------------------------------------------------------------
+
+    def begin_publish(self, payload: bytes) -> None:
+        """basic.publish arrived: its content must follow."""
+        if self._publish is not None:
+            raise AmqpError(505, "UNEXPECTED_FRAME - expected content header for class 60, got a method", 60, 40)
+        if len(payload) < 9:
+            raise AmqpError(502, "SYNTAX_ERROR - basic.publish is too short", 60, 40)
+        self._publish = payload
+
+    def content_header(self, payload: bytes) -> None:
+        """The content header of the publish under way."""
+        if self._publish is None or self._header:
+            raise AmqpError(505, "UNEXPECTED_FRAME - expected a method, got a content header", 60, 40)
+        size = amqp.body_size(payload)
+        if size > self.session.broker.settings.max_message_bytes:
+            text = f"PRECONDITION_FAILED - message size {size} is larger than configured max size "
+            self._publish = None
+            raise AmqpError(406, f"{text}{self.session.broker.settings.max_message_bytes}", 60, 40)
+        self._header = payload
+        self._missing = size
+        if not size:
+            self._finish_publish(b"")
+
+    def content_body(self, payload: bytes) -> None:
+        """A body frame of the publish under way."""
+        if not self._missing:
+            raise AmqpError(505, "UNEXPECTED_FRAME - expected a method, got a content body", 60, 40)
+        self._missing -= len(payload)
+        if self._missing == 0 and not self._body:
+            self._finish_publish(payload)
+            return
+        if self._missing < 0:
+            raise AmqpError(501, "FRAME_ERROR - body frames are longer than the announced body size", 60, 40)
+        self._body.append(payload)
+        if self._missing == 0:
+            body = b"".join(self._body)
+            self._body.clear()
+            self._finish_publish(body)
+
+    def _finish_publish(self, body: bytes) -> None:
+        payload, header = self._publish, self._header
+        assert isinstance(payload, bytes)
+        self._publish, self._header = None, b""
+        session = self.session
+        route = payload[6:-1]
+        if session.restricted:
+            exchange = amqp.split_route(route)[0]
+            session.require("write", exchange, "exchange", 60, 40)
+        queues = session.vhost.route(route)
+        self._published += 1
+        expiration_ms = _expiration_ms(header) if header[12] & 1 else None
+        if queues:
+            message = Message(route, header[12:], body, expiration_ms)
+            for queue in queues:
+                queue.put(message)
+        elif payload[-1] & 1:
+            self._return(route, header[12:], body)
+        if self.confirms:
+            self.confirm_due = self._published
+            session.confirming[self] = None
+
+    def _return(self, route: bytes, properties: bytes, body: bytes) -> None:
+        exchange, key = amqp.split_route(route)
+        method = commands.Basic.Return(reply_code=312, reply_text="NO_ROUTE", exchange=exchange, routing_key=key)
+        self.session.write(amqp.method_frame(self.number, method))
+        self.session.write(amqp.content_frames(self.number, properties, body, self.session.frame_max))
+
+    # --- delivering ---------------------------------------------------------------------------------------------------
+
+    def has_room(self, consumer: Consumer) -> bool:
+        """True while prefetch limits allow one more delivery to `consumer`."""
+        if consumer.no_ack:
+            return True
+        if consumer.limit and consumer.unacked >= consumer.limit:
+            return False
+        return not self.channel_limit or len(self.unacked) < self.channel_limit
+
+    def deliver(self, consumer: Consumer, entry: Entry) -> None:
+        """Write one delivery; the queue has already counted it."""
+        tag = self._next_delivery
+        self._next_delivery = tag + 1
+        if not consumer.no_ack:
+            self.unacked[tag] = (entry, consumer.queue, consumer)
+            consumer.unacked += 1
+        message, session = entry.message, self.session
+        session.write(
+            amqp.deliver_frame(self.number, consumer.head, tag, entry.redelivered, message.route)
+            + amqp.content_frames(self.number, message.properties, message.body, session.frame_max)
+        )
+
+    def get(self, queue: Queue, *, no_ack: bool) -> None:
+        """basic.get."""
+        entry = queue.get()
+        if entry is None:
+            self.session.write(amqp.method_frame(self.number, commands.Basic.GetEmpty()))
+            return
+        tag = self._next_delivery
+        self._next_delivery = tag + 1
+        exchange, key = amqp.split_route(entry.message.route)
+        method = commands.Basic.GetOk(tag, entry.redelivered, exchange, key, len(queue.ready))
+        self.session.write(amqp.method_frame(self.number, method))
+        self.session.write(
+            amqp.content_frames(self.number, entry.message.properties, entry.message.body, self.session.frame_max)
+        )
+        if no_ack:
+            queue.settle(entry)
+        else:
+            self.unacked[tag] = (entry, queue, None)
+
+    def ack(self, tag: int, *, multiple: bool) -> None:
+        """basic.ack. Raises AmqpError 406 for a delivery tag that is not outstanding."""
+        for entry, queue, consumer in self._take(tag, multiple):
+            if consumer is not None:
+                consumer.unacked -= 1
+            queue.settle(entry)
+        if self.waiting:
+            self.pump()
+
+    def reject(self, tag: int, *, multiple: bool, requeue: bool) -> None:
+        """basic.reject and basic.nack. Raises AmqpError 406 for a delivery tag that is not outstanding."""
+        self._give_back(self._take(tag, multiple), requeue=requeue)
+        if self.waiting:
+            self.pump()
+
+    def recover(self) -> None:
+        """basic.recover with requeue: all unacknowledged messages go back to their queues."""
+        taken = list(self.unacked.values())
+        self.unacked.clear()
+        self._give_back(taken, requeue=True)
+
+    def pump(self) -> None:
+        """Ask the queues that were turned away again; call it when there is room again."""
+        waiting = self.waiting
+        self.waiting = {}
+        for queue in waiting:
+            queue.pump()
+
+    def _take(self, tag: int, multiple: bool) -> list[tuple[Entry, Queue, Consumer | None]]:
+        unacked = self.unacked
+        if not multiple:
+            found = unacked.pop(tag, None)
+            if found is None:
+                raise AmqpError(406, f"PRECONDITION_FAILED - unknown delivery tag {tag}", 60, 80)
+            return [found]
+        if tag == 0:
+            taken = list(unacked.values())
+            unacked.clear()
+            return taken
+        if tag >= self._next_delivery or tag not in unacked:
+            raise AmqpError(406, f"PRECONDITION_FAILED - unknown delivery tag {tag}", 60, 80)
+        taken = []
+        while unacked:
+            first, value = unacked.popitem(last=False)
+            if first > tag:
+                unacked[first] = value
+                unacked.move_to_end(first, last=False)
+                break
+            taken.append(value)
+        return taken
+
+    def _give_back(self, taken: list[tuple[Entry, Queue, Consumer | None]], *, requeue: bool) -> None:
+        returned: dict[Queue, list[Entry]] = {}
+        for entry, queue, consumer in taken:
+            if consumer is not None:
+                consumer.unacked -= 1
+            if requeue:
+                returned.setdefault(queue, []).append(entry)
+            else:
+                queue.settle(entry)
+        for queue, entries in returned.items():
+            queue.requeue(entries)
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def cancel(self, tag: str) -> None:
+        """The client cancels a consumer; an unknown tag is no error."""
+        consumer = self.consumers.pop(tag, None)
+        if consumer is not None and consumer.queue.remove_consumer(consumer):
+            self.session.vhost.delete_queue(consumer.queue)
+
+    def cancelled_by_broker(self, consumer: Consumer) -> None:
+        """The queue is gone: tell the client, if it said it understands."""
+        self.consumers.pop(consumer.tag, None)
+        if self.session.wants_cancel_notice:
+            method = commands.Basic.Cancel(consumer.tag, nowait=True)
+            self.session.write(amqp.method_frame(self.number, method))
+
+    def drop(self) -> None:
+        """The channel is over: consumers leave first, so that nothing returns to them, then messages go back."""
+        for tag in list(self.consumers):
+            self.cancel(tag)
+        self.session.confirming.pop(self, None)
+        self.waiting.clear()
+        self._publish, self._header, self._missing = None, b"", 0
+        self._body.clear()
+        self.recover()
+
+
+def _expiration_ms(header: bytes) -> int | None:
+    """The `expiration` property in ms. Raises AmqpError 406 when it is not a number, as RabbitMQ does."""
+    text = amqp.decode_properties(header).expiration
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise AmqpError(406, f"PRECONDITION_FAILED - invalid expiration '{text}'"[:255], 60, 40)
+    return int(text)

@@ -1,0 +1,447 @@
+"""One client connection: handshake, frames to channels, writes back, blocking and heartbeats."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, cast
+
+from pamqp import base, commands
+
+from harness.emulator.broker import methods
+from harness.emulator.broker.channel import Channel
+from harness.emulator.broker.users import User, credentials
+from harness.emulator.broker.vhost import VirtualHost
+from harness.wire import amqp
+from harness.wire.amqp import AmqpError, FrameError
+
+if TYPE_CHECKING:
+    from harness.emulator.broker.server import Broker
+
+WRITE_HIGH = 512 * 1024
+"""Bytes waiting for one socket above which its consumers get nothing more."""
+WRITE_LOW = 64 * 1024
+REPLIES_MAX = 8 * 1024 * 1024
+"""Bytes waiting for one socket above which nothing more is read from it: its replies would pile up."""
+
+CAPABILITIES: dict[str, object] = {
+    "publisher_confirms": True,
+    "exchange_exchange_bindings": True,
+    "basic.nack": True,
+    "consumer_cancel_notify": True,
+    "connection.blocked": True,
+    "consumer_priorities": False,
+    "authentication_failure_close": True,
+    "per_consumer_qos": True,
+    "direct_reply_to": False,
+}
+
+
+class Session(asyncio.Protocol):
+    """A client connection; `state` goes header, start, tune, open, running, closing, closed."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.state = "header"
+        self.frame_max = amqp.FRAME_MIN
+        self.channel_max = broker.settings.channel_max
+        self.heartbeat_s = 0
+        self.user: User | None = None
+        self.vhost: VirtualHost = broker.vhosts["/"]
+        self.channels: dict[int, Channel] = {}
+        self.confirming: dict[Channel, None] = {}
+        self.congested = False
+        self.restricted = False
+        self.wants_cancel_notice = False
+        self.has_published = False
+        self.is_blocked = False
+        self.last_tag = ""
+        self.name = ""
+        self.client_properties: dict[str, object] = {}
+        self.received_at = self.sent_at = self.connected_at = broker.clock()
+        self.received_bytes = self.sent_bytes = 0
+        self._parser = amqp.FrameParser(amqp.FRAME_MIN)
+        self._preface = b""
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._paused = False
+        self._reads_off: set[str] = set()
+        self._transport: asyncio.Transport | None = None
+        self._wants_blocked_notice = False
+
+    # --- transport ----------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
+        peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self.name = f"{peer[0]}:{peer[1]} -> {here[0]}:{here[1]}" if peer and here else f"connection {id(self)}"
+        self.broker.sessions[self] = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.state = "closed"
+        self._transport = None
+        self.broker.sessions.pop(self, None)
+        self._drop_all()
+
+    def pause_writing(self) -> None:
+        self._paused = self.congested = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._uncongest()
+
+    def data_received(self, data: bytes) -> None:
+        self.received_at = self.broker.now
+        self.received_bytes += len(data)
+        try:
+            if self.state == "header":
+                data = self._read_preface(data)
+            for kind, number, payload in self._parser.feed(data):
+                self._frame(kind, number, payload)
+        except AmqpError as error:
+            self._close_with(error)
+        except Exception as error:
+            self.broker.log.exception("internal error on %s", self.name)
+            self._close_with(AmqpError(541, f"INTERNAL_ERROR - {type(error).__name__}"))
+        if self.confirming:
+            self._write_confirms()
+        if self.has_published and self.broker.ledger.in_alarm:
+            self.block()
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the end of this loop tick: one send per connection and tick."""
+        if not self._out:
+            self.broker.flush_later(self)
+        self._out.append(data)
+        self._out_size += len(data)
+        if self._out_size > WRITE_HIGH:
+            self.congested = True
+
+    def flush(self) -> None:
+        """Send what was queued."""
+        out, size = self._out, self._out_size
+        self._out, self._out_size = [], 0
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        self.sent_at = self.broker.now
+        self.sent_bytes += size
+        transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if self.state == "closed":
+            transport.close()
+        elif self._paused:
+            if transport.get_write_buffer_size() > REPLIES_MAX:
+                self._read_off("replies")
+        elif self.congested:
+            self._uncongest()
+
+    def _uncongest(self) -> None:
+        self.congested = False
+        self._read_on("replies")
+        for channel in self.channels.values():
+            if channel.waiting:
+                channel.pump()
+
+    def _write_confirms(self) -> None:
+        for channel in self.confirming:
+            self.write(amqp.ack_frame(channel.number, channel.confirm_due, multiple=True))
+        self.confirming.clear()
+
+    def _send(self, number: int, method: base.Frame) -> None:
+        self.write(amqp.method_frame(number, method))
+
+    # --- blocking -----------------------------------------------------------------------------------------------------
+
+    def block(self) -> None:
+        """A resource alarm is on and this connection publishes: tell it, and read nothing more from it.
+
+        As in RabbitMQ, a connection is blocked by its first publish under the alarm, not by the alarm itself.
+        """
+        if self.is_blocked or self.state != "running":
+            return
+        self.is_blocked = True
+        if self._wants_blocked_notice:
+            self._send(0, commands.Connection.Blocked("low on memory"))
+        self._read_off("alarm")
+
+    def unblock(self) -> None:
+        """The alarm is over."""
+        if not self.is_blocked:
+            return
+        self.is_blocked = False
+        if self._wants_blocked_notice and self.state == "running":
+            self._send(0, commands.Connection.Unblocked())
+        self._read_on("alarm")
+
+    def _read_off(self, reason: str) -> None:
+        if not self._reads_off and self._transport is not None:
+            self._transport.pause_reading()
+        self._reads_off.add(reason)
+
+    def _read_on(self, reason: str) -> None:
+        if reason in self._reads_off:
+            self._reads_off.discard(reason)
+            if not self._reads_off and self._transport is not None and not self._transport.is_closing():
+                self.received_at = self.broker.now
+                self._transport.resume_reading()
+
+    # --- frames -------------------------------------------------------------------------------------------------------
+
+    def _read_preface(self, data: bytes) -> bytes:
+        self._preface += data
+        if len(self._preface) < 8:
+            return b""
+        head, rest = self._preface[:8], self._preface[8:]
+        self._preface = b""
+        if head != amqp.PROTOCOL_HEADER:
+            # The specification's answer to an unknown protocol: the supported header, then the end.
+            self.write(amqp.PROTOCOL_HEADER)
+            self.state = "closed"
+            return b""
+        self.state = "start"
+        properties = {
+            "product": "Squall embedded broker",
+            "version": self.broker.settings.version,
+            "platform": "Python",
+            "cluster_name": self.broker.settings.node,
+            "capabilities": CAPABILITIES,
+        }
+        self._send(0, commands.Connection.Start(0, 9, properties, "PLAIN AMQPLAIN", "en_US"))  # type: ignore[arg-type]
+        return rest
+
+    def _frame(self, kind: int, number: int, payload: bytes) -> None:
+        if self.state == "closed":
+            return
+        channel = self.channels.get(number)
+        if channel is None or channel.is_closing or self.state != "running":
+            self._rare_frame(kind, number, payload, channel)
+            return
+        try:
+            if kind == amqp.METHOD:
+                index = int.from_bytes(payload[:4], "big")
+                if index == amqp.BASIC_PUBLISH:
+                    self.has_published = True
+                    channel.begin_publish(payload)
+                elif index == amqp.BASIC_ACK:
+                    tag, flags = amqp.decode_ack(payload)
+                    channel.ack(tag, multiple=bool(flags & 1))
+                elif index == amqp.BASIC_NACK:
+                    tag, flags = amqp.decode_ack(payload)
+                    channel.reject(tag, multiple=bool(flags & 1), requeue=bool(flags & 2))
+                else:
+                    self._method(channel, amqp.decode_method(payload))
+            elif kind == amqp.BODY:
+                channel.content_body(payload)
+            elif kind == amqp.HEADER:
+                channel.content_header(payload)
+        except AmqpError as error:
+            if error.closes_connection:
+                raise
+            self._close_channel(channel, error)
+
+    def _method(self, channel: Channel, method: base.Frame) -> None:
+        if isinstance(method, commands.Channel.Close):
+            del self.channels[channel.number]
+            channel.drop()
+            self._send(channel.number, commands.Channel.CloseOk())
+        elif isinstance(method, commands.Channel.Open):
+            raise AmqpError(504, "CHANNEL_ERROR - second 'channel.open' seen", 20, 10)
+        else:
+            methods.handle(channel, method)
+
+    def _rare_frame(self, kind: int, number: int, payload: bytes, channel: Channel | None) -> None:
+        if kind == amqp.HEARTBEAT:
+            if number:
+                raise FrameError(f"heartbeat on channel {number}, wanted 0")
+            return
+        if channel is not None and channel.is_closing:
+            # Everything but close and close-ok is to be ignored until the client has seen our close.
+            if kind == amqp.METHOD and payload[:4] in (b"\x00\x14\x00\x28", b"\x00\x14\x00\x29"):
+                del self.channels[number]
+                if payload[3] == 40:
+                    self._send(number, commands.Channel.CloseOk())
+            return
+        if self.state == "closing":
+            if kind == amqp.METHOD and payload[:4] == b"\x00\x0a\x00\x33":
+                self._finish()
+            return
+        if kind != amqp.METHOD:
+            raise AmqpError(504, f"CHANNEL_ERROR - content on channel {number}, which is not open")
+        method = amqp.decode_method(payload)
+        if number == 0:
+            self._connection_method(method)
+        elif self.state != "running":
+            raise AmqpError(503, f"COMMAND_INVALID - {method.name} before connection.open")
+        elif isinstance(method, commands.Channel.Open):
+            self._open_channel(number)
+        elif not isinstance(method, commands.Channel.CloseOk):
+            text = f"CHANNEL_ERROR - expected 'channel.open', got {method.name} on channel {number}"
+            raise AmqpError(504, text, method.frame_id, method.index & 0xFFFF)
+
+    def _open_channel(self, number: int) -> None:
+        limit = self.user.max_channels if self.user and self.user.max_channels is not None else None
+        if limit is not None and len(self.channels) >= limit:
+            name = self.user.name if self.user else ""
+            text = f"NOT_ALLOWED - number of channels opened for user '{name}' has reached the maximum allowed limit of"
+            raise AmqpError(530, f"{text} ({limit})", 20, 10)
+        if number > self.channel_max:
+            text = f"NOT_ALLOWED - number of channels opened ({len(self.channels)}) has reached the negotiated channel_max"
+            raise AmqpError(530, f"{text} ({self.channel_max})", 20, 10)
+        self.channels[number] = Channel(self, number)
+        self._send(number, commands.Channel.OpenOk())
+
+    # --- connection methods -------------------------------------------------------------------------------------------
+
+    def _connection_method(self, method: base.Frame) -> None:
+        if isinstance(method, commands.Connection.Close):
+            self._drop_all()
+            self._send(0, commands.Connection.CloseOk())
+            self._finish()
+        elif self.state == "start" and isinstance(method, commands.Connection.StartOk):
+            self._authenticate(method)
+        elif self.state == "tune" and isinstance(method, commands.Connection.TuneOk):
+            self._tuned(method)
+        elif self.state == "open" and isinstance(method, commands.Connection.Open):
+            self._open(method.virtual_host)
+        else:
+            text = f"COMMAND_INVALID - {method.name} in state {self.state}"
+            raise AmqpError(503, text, method.frame_id, method.index & 0xFFFF)
+
+    def _authenticate(self, method: commands.Connection.StartOk) -> None:
+        self.client_properties = dict(method.client_properties or {})
+        capabilities = self.client_properties.get("capabilities")
+        told = capabilities if isinstance(capabilities, dict) else {}
+        self.wants_cancel_notice = bool(told.get("consumer_cancel_notify"))
+        self._wants_blocked_notice = bool(told.get("connection.blocked"))
+        name, password = credentials(method.mechanism, method.response)
+        user = self.broker.users.get(name)
+        if user is None or not user.accepts(password):
+            if not told.get("authentication_failure_close"):
+                self._finish()
+                return
+            text = f"ACCESS_REFUSED - Login was refused using authentication mechanism {method.mechanism}. "
+            raise _Refused(403, text + "For details see the broker logfile.")
+        self.user = user
+        self.state = "tune"
+        settings = self.broker.settings
+        self._send(0, commands.Connection.Tune(settings.channel_max, settings.frame_max, settings.heartbeat_s))
+
+    def _tuned(self, method: commands.Connection.TuneOk) -> None:
+        settings = self.broker.settings
+        if method.frame_max and not amqp.FRAME_MIN <= method.frame_max <= settings.frame_max:
+            text = f"NOT_ALLOWED - negotiated frame_max = {method.frame_max} is outside "
+            raise AmqpError(530, f"{text}{amqp.FRAME_MIN}..{settings.frame_max}", 10, 31)
+        self.frame_max = method.frame_max or settings.frame_max
+        self.channel_max = min(method.channel_max or settings.channel_max, settings.channel_max)
+        self.heartbeat_s = method.heartbeat
+        self._parser.limit = self.frame_max
+        self.state = "open"
+
+    def _open(self, name: str) -> None:
+        vhost = self.broker.vhosts.get(name)
+        user = self.user
+        assert user is not None
+        if vhost is None:
+            raise AmqpError(530, f"NOT_ALLOWED - vhost {name} not found", 10, 40)
+        if name not in user.permissions:
+            raise AmqpError(530, f"NOT_ALLOWED - access to vhost '{name}' refused for user '{user.name}'", 10, 40)
+        in_vhost = sum(1 for other in self.broker.sessions if other.state == "running" and other.vhost is vhost)
+        if vhost.max_connections is not None and in_vhost >= vhost.max_connections:
+            text = f"NOT_ALLOWED - access to vhost '{name}' refused for user '{user.name}': connection limit "
+            raise AmqpError(530, f"{text}({vhost.max_connections}) is reached", 10, 40)
+        of_user = sum(1 for other in self.broker.sessions if other.state == "running" and other.user is user)
+        if user.max_connections is not None and of_user >= user.max_connections:
+            text = f"NOT_ALLOWED - connection refused for user '{user.name}': user connection limit "
+            raise AmqpError(530, f"{text}({user.max_connections}) is reached", 10, 40)
+        self.vhost = vhost
+        self.permissions_changed()
+        self.state = "running"
+        self._send(0, commands.Connection.OpenOk())
+
+    # --- permissions --------------------------------------------------------------------------------------------------
+
+    def permissions_changed(self) -> None:
+        """Read the user's permissions again."""
+        granted = self.user.permissions.get(self.vhost.name) if self.user else None
+        self.restricted = granted is None or granted != User.ALL
+
+    def require(self, verb: str, name: str, kind: str, class_id: int, method_id: int) -> None:
+        """Check that the user may configure, write or read `name`. Raises AmqpError 403."""
+        if not self.restricted or self.user is None:
+            return
+        granted = self.user.permissions.get(self.vhost.name, {})
+        shown = name or "amq.default"
+        if verb not in granted or re.search(granted[verb], shown) is None:
+            text = f"ACCESS_REFUSED - {verb} access to {kind} '{shown}' in vhost '{self.vhost.name}' refused for user "
+            raise AmqpError(403, f"{text}'{self.user.name}'"[:255], class_id, method_id)
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
+    def beat(self, now: float) -> None:
+        """Once a second: send a heartbeat when idle, end the connection when the client is silent for two of them."""
+        if self.state in ("header", "start", "tune", "open"):
+            if now - self.connected_at > self.broker.settings.handshake_timeout_s:
+                self.abort()
+            return
+        if not self.heartbeat_s or self.state == "closed":
+            return
+        if not self._reads_off and now - self.received_at > 2 * self.heartbeat_s:
+            self.broker.log.warning("missed heartbeats from %s, closing", self.name)
+            self.abort()
+        elif now - self.sent_at >= self.heartbeat_s / 2 and not self._paused:
+            self.write(amqp.HEARTBEAT_FRAME)
+
+    def close(self, code: int, text: str) -> None:
+        """Close from our side: an operator's request or the broker's end."""
+        self._close_with(AmqpError(code, text))
+
+    def abort(self) -> None:
+        """Drop the socket without a word."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _close_channel(self, channel: Channel, error: AmqpError) -> None:
+        channel.drop()
+        channel.is_closing = True
+        if self.confirming:
+            self._write_confirms()
+        method = commands.Channel.Close(error.code, error.text[:255], error.class_id, error.method_id)
+        self._send(channel.number, method)
+
+    def _close_with(self, error: AmqpError) -> None:
+        if self.state in ("closing", "closed"):
+            return
+        told = self.state != "header"
+        self._drop_all()
+        if self._reads_off and self._transport is not None:
+            # Deaf connections must hear the close-ok.
+            self._reads_off.clear()
+            self._transport.resume_reading()
+        self.state = "closing"
+        if told:
+            self._send(0, commands.Connection.Close(error.code, error.text[:255], error.class_id, error.method_id))
+        if isinstance(error, FrameError) or not told:
+            self._finish()
+        else:
+            self.broker.later(self.broker.settings.close_timeout_s, self.abort)
+
+    def _finish(self) -> None:
+        self.state = "closed"
+        if not self._out and self._transport is not None:
+            self._transport.close()
+
+    def _drop_all(self) -> None:
+        channels = list(self.channels.values())
+        self.channels.clear()
+        for channel in channels:
+            channel.drop()
+        self.confirming.clear()
+        for queue in [queue for queue in self.vhost.queues.values() if queue.owner is self]:
+            self.vhost.delete_queue(queue)
+
+
+class _Refused(AmqpError):
+    """Failed login: 403 closes the connection here, not a channel."""
