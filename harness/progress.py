@@ -61,7 +61,7 @@ class Progress:
 
 
 def format_live(live: Live) -> str:
-    """`baseline | 25/s in, 25/s done, 2 in flight | p95 48 ms | 0 errors | ACTIVE 312 BUILD 188`, and faults in force."""
+    """`baseline | 25/s in, 25/s done, 2 in flight | p95 48 ms | 0 errors | ACTIVE 312`, and the faults in force."""
     p95 = "-" if live.p95_ms is None else f"{live.p95_ms:.0f} ms"
     parts = [
         live.phase,
