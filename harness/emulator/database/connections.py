@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import asyncpg
 
-from harness.emulator.database.errors import DBConnectionError, DBError, from_errno, from_sqlstate
+from harness.emulator.database.errors import DBConnectionError, from_errno, from_sqlstate
 from harness.emulator.database.statement import Compiled
 from harness.emulator.settings import DatabaseSettings
 

@@ -1,0 +1,289 @@
+"""`ServiceApp`: what every service's API stands on. Falcon routes; this adds what all OpenStack APIs have in common.
+
+Order of a request, as in the services' paste pipelines: slot, request id, body limit, token, route, handler. Measured
+cost without the handler: see benchmarks/http_base.py.
+"""
+
+import asyncio
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import falcon
+import falcon.asgi
+import orjson
+
+from harness.emulator.database import DBError
+from harness.emulator.http.auth import TokenValidator, Unauthorized
+from harness.emulator.http.caller import Caller
+from harness.emulator.http.client import HTTPConnectionError
+from harness.emulator.http.errors import ApiError
+from harness.emulator.http.slots import ClientGone, QueueFull, Slots
+
+if TYPE_CHECKING:
+    from harness.emulator.http.microversions import Microversions
+    from harness.emulator.runtime import Runtime
+
+log = logging.getLogger(__name__)
+BODY_MAX = 114_688  # oslo.middleware's max_request_body_size
+_GLOBAL_ID = re.compile(r"^req-[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$")
+Authenticate = Callable[[falcon.asgi.Request], Awaitable[Caller | None]]
+
+
+class ErrorBody(Protocol):
+    """Renders an error as the service does; `fields` are those of the ApiError."""
+
+    def __call__(self, status: int, message: str, request_id: str, **fields: Any) -> bytes: ...
+
+
+class ServiceApp:
+    """The ASGI application of one service on its port.
+
+    Args:
+        error_body: the service's own error document.
+        public: paths (exact, as sent) that need no token; the services' version documents.
+        authenticate: replaces the token middleware (keystone judges tokens itself); it may raise ApiError.
+        unauthenticated: the service's own 401, where keystonemiddleware's is not what users see (glance).
+        request_id_headers: names under which the request id is returned.
+        versions: microversion negotiation, for services that have it.
+        routing_error: the answer for an unknown path (404) or method (405): takes status and request, returns the
+            error to render; the default uses `error_body` with the usual sentence.
+        database_error: the answer when a DBError reaches the top; default: 500 as any unexpected error.
+        unexpected: message of the 500 for an uncaught exception; takes the exception.
+        malformed_body: the 400 for a body that is no JSON; takes a reason.
+        body_max: bytes; a longer body is refused with 413.
+    """
+
+    def __init__(
+        self,
+        runtime: "Runtime",
+        *,
+        service: str,
+        error_body: ErrorBody,
+        public: frozenset[str] | set[str] | Callable[[str], bool] = frozenset(("/",)),
+        authenticate: Authenticate | None = None,
+        unauthenticated: Callable[[falcon.asgi.Request], ApiError] | None = None,
+        request_id_headers: tuple[str, ...] = ("x-openstack-request-id",),
+        versions: "Microversions | None" = None,
+        routing_error: Callable[[int, falcon.asgi.Request], ApiError] | None = None,
+        database_error: Callable[[DBError], ApiError] | None = None,
+        unexpected: Callable[[Exception], ApiError] | None = None,
+        malformed_body: Callable[[str], ApiError] | None = None,
+        body_max: int = BODY_MAX,
+    ) -> None:
+        self.runtime = runtime
+        self.service = service
+        self.error_body = error_body
+        self.versions = versions
+        limits = runtime.settings.slots(service)
+        self.slots = Slots(limits.slots, limits.queue)
+        self.answers: dict[int, int] = {}  # status -> how many were given
+        self.body_max = body_max
+        self.request_id_headers = request_id_headers
+        self.tokens: TokenValidator | None = None
+        self._body_timeout_s = runtime.settings.body_timeout_s
+        self._public = public if callable(public) else public.__contains__
+        self._authenticate = authenticate
+        self._unauthenticated = unauthenticated
+        self._routing_error = routing_error or _usual_routing_error
+        self._database_error = database_error
+        self._unexpected = unexpected or _usual_unexpected
+        self._malformed = malformed_body or _usual_malformed
+        if authenticate is None:
+            self.tokens = runtime.token_validator(service)
+        self.falcon = falcon.asgi.App(middleware=[self])
+        self.falcon.req_options.strip_url_path_trailing_slash = True
+        self.falcon.req_options.auto_parse_qs_csv = False
+        self.falcon.req_options.keep_blank_qs_values = True
+        self.falcon.add_error_handler(Exception, self._on_exception)
+        self._falcon_call = self.falcon.__call__
+
+    def route(self, path: str, resource: Any, *, suffix: str | None = None) -> None:
+        """Serve a path template by a Falcon resource; a GET handler answers HEAD too."""
+        ending = f"_{suffix}" if suffix else ""
+        getter = getattr(resource, f"on_get{ending}", None)
+        if getter is not None and not hasattr(resource, f"on_head{ending}"):
+            setattr(resource, f"on_head{ending}", getter)
+        if suffix:
+            self.falcon.add_route(path, resource, suffix=suffix)
+        else:
+            self.falcon.add_route(path, resource)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if not self.slots.take_now():
+            try:
+                receive = await self.slots.take(receive)
+            except ClientGone:
+                return
+            except QueueFull:
+                await _refuse(send)
+                return
+        try:
+            await self._falcon_call(scope, receive, send)
+        finally:
+            self.slots.give()
+
+    # What handlers use.
+
+    def json(
+        self,
+        resp: falcon.asgi.Response,
+        document: Any,
+        status: int = 200,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Answer with a JSON document (orjson; fragments allowed)."""
+        resp.data = orjson.dumps(document)
+        resp.content_type = "application/json"
+        if status != 200:
+            resp.status = status
+        if headers:
+            for name, value in headers.items():
+                resp.set_header(name, value)
+
+    async def body(self, req: falcon.asgi.Request, *, required: bool = True) -> Any:
+        """The request's JSON document.
+
+        Raises: ApiError 400 (no JSON, or nothing where something is required), 413, 408 (a client too slow).
+        Returns None for an empty body that is not required.
+        """
+        raw = await self.raw_body(req)
+        if not raw:
+            if required:
+                raise self._malformed("the body is empty")
+            return None
+        try:
+            return orjson.loads(raw)
+        except orjson.JSONDecodeError as error:
+            raise self._malformed(str(error)) from None
+
+    async def raw_body(self, req: falcon.asgi.Request) -> bytes:
+        """The request's body, up to `body_max` bytes. Raises: ApiError 413, 408."""
+        length = req.content_length
+        if length == 0:
+            return b""
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                if length is not None:
+                    return bytes(await req.stream.read())
+                parts: list[bytes] = []
+                size = 0
+                async for part in req.stream:
+                    size += len(part)
+                    if size > self.body_max:
+                        raise ApiError(413, "Request is too large.")
+                    parts.append(part)
+                return b"".join(parts)
+        except TimeoutError:
+            raise ApiError(408, "The request body did not arrive in time.", headers={"Connection": "close"}) from None
+
+    # Falcon's middleware protocol.
+
+    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        context = req.context
+        context.request_id = request_id = f"req-{uuid.uuid4()}"
+        headers = req.headers
+        sent_id = headers.get("x-openstack-request-id")
+        context.global_request_id = sent_id if sent_id and _GLOBAL_ID.match(sent_id) else None
+        if self.versions is not None:
+            self.versions.negotiate(req)
+        if (length := headers.get("content-length")) and length.isdigit() and int(length) > self.body_max:
+            # The rest of the body is not read: the connection cannot go on.
+            raise ApiError(413, "Request is too large.", headers={"Connection": "close"})
+        context.caller = None
+        if self._authenticate is not None:
+            caller = await self._authenticate(req)
+        elif self._public(req.path):
+            return
+        else:
+            caller = await self._by_token(req, headers.get("x-auth-token"))
+        if caller is not None:
+            context.caller = caller.for_request(request_id)
+
+    async def process_response(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: object, req_succeeded: bool
+    ) -> None:
+        request_id = getattr(req.context, "request_id", "")
+        for name in self.request_id_headers:
+            resp.set_header(name, request_id)
+        if self.versions is not None:
+            self.versions.answer(req, resp)
+        status = resp.status_code
+        self.answers[status] = self.answers.get(status, 0) + 1
+
+    async def _by_token(self, req: falcon.asgi.Request, token: str | None) -> Caller:
+        assert self.tokens is not None
+        if token:
+            caller = self.tokens.cached(token)
+            if caller is not None:
+                return caller
+            try:
+                return await self.tokens.validate(token)
+            except Unauthorized:
+                if self._unauthenticated is None:
+                    raise
+        if self._unauthenticated is not None:
+            raise self._unauthenticated(req)
+        raise Unauthorized(self.runtime.settings.auth_url)
+
+    async def _on_exception(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
+    ) -> None:
+        request_id = getattr(req.context, "request_id", "")
+        if not isinstance(error, ApiError):
+            error = self._as_api_error(req, error, request_id)
+        resp.status = error.status
+        if error.body is not None:
+            resp.data = error.body
+            resp.content_type = error.content_type
+        else:
+            resp.data = self.error_body(error.status, error.message, request_id, **error.fields)
+            resp.content_type = error.content_type
+        for name, value in error.headers.items():
+            resp.set_header(name, value)
+
+    def _as_api_error(self, req: falcon.asgi.Request, error: Exception, request_id: str) -> ApiError:
+        if isinstance(error, falcon.HTTPRouteNotFound):
+            return self._routing_error(404, req)
+        if isinstance(error, falcon.HTTPMethodNotAllowed):
+            refused = self._routing_error(405, req)
+            refused.headers.setdefault("Allow", ", ".join(error.headers["Allow"].split(", ")) if error.headers else "")
+            return refused
+        if isinstance(error, falcon.HTTPError):
+            return ApiError(error.status_code, error.description or error.title)
+        if isinstance(error, DBError) and self._database_error is not None:
+            log.error("%s %s %s: %s", request_id, req.method, req.path, error)
+            return self._database_error(error)
+        expected = isinstance(error, DBError | HTTPConnectionError)
+        log.error("%s %s %s: %s: %s", request_id, req.method, req.path, type(error).__name__, error,
+                  exc_info=None if expected else error)  # fmt: skip
+        return self._unexpected(error)
+
+
+def _usual_routing_error(status: int, req: falcon.asgi.Request) -> ApiError:
+    if status == 404:
+        return ApiError(404, "The resource could not be found.")
+    return ApiError(405, f"The method {req.method} is not allowed for this resource.")
+
+
+def _usual_unexpected(error: Exception) -> ApiError:
+    return ApiError(500, "The server has either erred or is incapable of performing the requested operation.")
+
+
+def _usual_malformed(reason: str) -> ApiError:
+    return ApiError(400, "Malformed request body")
+
+
+async def _refuse(send: Any) -> None:
+    """The line in front of the service is full: what a front end answers when no backend takes the connection."""
+    body = b"Service Unavailable"
+    headers = [
+        (b"content-type", b"text/plain"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,94 @@
+"""`Runtime`: what every service and worker of the emulator is given, one for each process."""
+
+import random
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from harness.emulator.database import Database
+from harness.emulator.http.auth import TokenValidator
+from harness.emulator.http.client import HTTPClient
+from harness.emulator.http.service import ServiceClient, ServiceToken
+from harness.emulator.settings import DATABASES, SERVICES, Settings, TruthSettings
+
+if TYPE_CHECKING:
+    from harness.emulator.messaging import Bus
+
+
+class Runtime:
+    """Settings, databases, bus, HTTP, dice and truth switches of one process.
+
+    Args: role: name of the process, "api", "conductor"; index: its number where a role has several.
+    """
+
+    def __init__(self, settings: Settings, role: str, index: int = 0) -> None:
+        self.settings = settings
+        self.role = role
+        self.index = index
+        # hash() of text differs from process to process; crc32 does not.
+        self.rng = random.Random((settings.seed << 32) ^ zlib.crc32(f"{role}:{index}".encode()))
+        self.http = HTTPClient()
+        self.truth: TruthSettings = settings.truth
+        self.apps: dict[str, Any] = {}  # service -> ServiceApp hosted here; read by the gauges
+        self._databases: dict[str, Database] = {}
+        self._tokens: dict[str, ServiceToken] = {}
+        self._bus: Bus | None = None
+
+    def database(self, name: str) -> Database:
+        """The logical database of that name, one pool for each process. Raises: KeyError for an unknown name."""
+        found = self._databases.get(name)
+        if found is None:
+            if name not in DATABASES:
+                raise KeyError(f"no database {name!r}; there are {', '.join(DATABASES)}")
+            found = self._databases[name] = Database(name, self.settings.database, scale=self.settings.time_scale)
+        return found
+
+    @property
+    def databases(self) -> dict[str, Database]:
+        """Those in use so far."""
+        return self._databases
+
+    @property
+    def bus(self) -> "Bus":
+        """The message bus of this process. It connects at its first use; `start_bus` waits for that."""
+        if self._bus is None:
+            from harness.emulator.messaging import Bus  # keystone and glance have no use for it
+
+            self._bus = Bus(self.settings, role=self.role, rng=self.rng)
+        return self._bus
+
+    @property
+    def has_bus(self) -> bool:
+        """Whether anybody has asked for the bus yet."""
+        return self._bus is not None
+
+    def service(self, name: str, user: str) -> ServiceClient:
+        """A client of service `name` that acts as service user `user` ("nova", "neutron", ...)."""
+        if name not in SERVICES:
+            raise KeyError(f"no service {name!r}; there are {', '.join(SERVICES)}")
+        return ServiceClient(self.settings, self.http, name, self._token(user))
+
+    def token_validator(self, user: str) -> TokenValidator:
+        """The token middleware of one service; each service has a cache of its own."""
+        return TokenValidator(self.settings, self.http, self._token(user))
+
+    def scaled(self, seconds: float) -> float:
+        """A duration of the real control plane, in this cloud's seconds."""
+        return self.settings.scaled(seconds)
+
+    def chance(self, probability: float) -> bool:
+        """Whether a truth switch strikes this time."""
+        return probability > 0 and self.rng.random() < probability
+
+    async def close(self) -> None:
+        """Close bus, connections and pools."""
+        if self._bus is not None:
+            await self._bus.close()
+        await self.http.close()
+        for database in self._databases.values():
+            await database.close()
+
+    def _token(self, user: str) -> ServiceToken:
+        found = self._tokens.get(user)
+        if found is None:
+            found = self._tokens[user] = ServiceToken(self.settings, self.http, user)
+        return found
