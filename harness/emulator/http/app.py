@@ -97,7 +97,7 @@ class ServiceApp:
         self.falcon.req_options.strip_url_path_trailing_slash = True
         self.falcon.req_options.auto_parse_qs_csv = False
         self.falcon.req_options.keep_blank_qs_values = True
-        self.falcon.add_error_handler(Exception, self._on_exception)
+        self.falcon.add_error_handler((Exception, falcon.HTTPError, falcon.HTTPStatus), self._on_exception)
         self._falcon_call = self.falcon.__call__
 
     def route(self, path: str, resource: Any, *, suffix: str | None = None) -> None:

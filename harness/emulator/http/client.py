@@ -6,7 +6,7 @@ There is no deadline unless the caller gives one: keystoneauth sets none either,
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -59,8 +59,7 @@ class _Connection(asyncio.Protocol):
         self._head_request = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
 
     def send(self, data: bytes, *, head: bool) -> "asyncio.Future[Response]":
         assert self.transport is not None
