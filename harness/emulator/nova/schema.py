@@ -1,4 +1,4 @@
-"""Tables of the databases `nova_api`, `nova_cell0` and `nova_cell1`; names are Nova's own, columns the part that is used.
+"""Tables of `nova_api`, `nova_cell0` and `nova_cell1`; names are Nova's own, columns the part of them that is used.
 
 Times are text in whole seconds, as Nova's DATETIME columns: `2026-11-22T15:20:28Z` sorts as time does. What Nova keeps
 in side tables and always reads together with the instance (flavor, metadata, system metadata) is text in `instances`:
@@ -19,7 +19,6 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-# SQLite-free by choice, so a 64-bit identity is portable: BIGSERIAL and BIGINT AUTO_INCREMENT.
 api_metadata = MetaData()
 cell_metadata = MetaData()
 

@@ -1,0 +1,180 @@
+"""Reading and writing instances: which cell holds one, its row, its faults. Shared by API and conductor."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from harness.emulator.database import Database, Row, Statement, in_list
+from harness.emulator.nova import states
+from harness.emulator.nova.schema import (
+    CELL0_ID,
+    CELL1_ID,
+    build_requests,
+    instance_actions,
+    instance_faults,
+    instance_info_caches,
+    instance_mappings,
+    instances,
+    request_specs,
+    tags,
+)
+from harness.emulator.timestamps import utcnow_iso
+
+COLUMNS = tuple(column.name for column in instances.columns)
+_WITH_NETWORK = [*instances.columns, instance_info_caches.c.network_info]
+_JOINED = instances.outerjoin(instance_info_caches, instance_info_caches.c.instance_uuid == instances.c.uuid)
+
+GET_MAPPING = Statement(
+    select(instance_mappings.c.cell_id, instance_mappings.c.project_id).where(
+        instance_mappings.c.instance_uuid == bindparam("uuid")
+    )
+)
+GET_MAPPINGS = Statement(
+    select(instance_mappings.c.instance_uuid, instance_mappings.c.cell_id).where(
+        in_list(instance_mappings.c.instance_uuid, "uuids")
+    )
+)
+INSERT_MAPPING = Statement(insert(instance_mappings))
+MAP_TO_CELL = Statement(
+    update(instance_mappings)
+    .where(instance_mappings.c.instance_uuid == bindparam("uuid"))
+    .values(cell_id=bindparam("cell_id"))
+)
+QUEUE_FOR_DELETE = Statement(
+    update(instance_mappings).where(instance_mappings.c.instance_uuid == bindparam("uuid")).values(queued_for_delete=1)
+)
+DELETE_MAPPING = Statement(delete(instance_mappings).where(instance_mappings.c.instance_uuid == bindparam("uuid")))
+
+GET_BUILD_REQUEST = Statement(
+    select(build_requests.c.instance).where(build_requests.c.instance_uuid == bindparam("uuid"))
+)
+GET_BUILD_REQUESTS = Statement(
+    select(build_requests.c.instance_uuid).where(in_list(build_requests.c.instance_uuid, "uuids"))
+)
+INSERT_BUILD_REQUEST = Statement(insert(build_requests))
+UPDATE_BUILD_REQUEST = Statement(
+    update(build_requests)
+    .where(build_requests.c.instance_uuid == bindparam("uuid"))
+    .values(instance=bindparam("new_instance"))
+)
+DELETE_BUILD_REQUEST = Statement(delete(build_requests).where(build_requests.c.instance_uuid == bindparam("uuid")))
+INSERT_REQUEST_SPEC = Statement(insert(request_specs))
+DELETE_REQUEST_SPEC = Statement(delete(request_specs).where(request_specs.c.instance_uuid == bindparam("uuid")))
+
+GET_INSTANCE = Statement(select(*_WITH_NETWORK).select_from(_JOINED).where(instances.c.uuid == bindparam("uuid")))
+GET_INSTANCES = Statement(select(*_WITH_NETWORK).select_from(_JOINED).where(in_list(instances.c.uuid, "uuids")))
+INSERT_INSTANCE = Statement(insert(instances))
+DESTROY_INSTANCE = Statement(
+    update(instances)
+    .where(instances.c.uuid == bindparam("uuid"), instances.c.deleted == 0)
+    .values(deleted=instances.c.id, deleted_at=bindparam("now"), row_version=instances.c.row_version + 1)
+)
+# Nova destroys a host-less instance only where it still has no host, else it was scheduled meanwhile.
+DESTROY_HOSTLESS = Statement(
+    update(instances)
+    .where(instances.c.uuid == bindparam("uuid"), instances.c.deleted == 0, instances.c.host.is_(None))
+    .values(deleted=instances.c.id, deleted_at=bindparam("now"), row_version=instances.c.row_version + 1)
+)
+LATEST_FAULTS = Statement(
+    select(instance_faults)
+    .where(in_list(instance_faults.c.instance_uuid, "uuids"))
+    .order_by(instance_faults.c.instance_uuid, instance_faults.c.created_at, instance_faults.c.id)
+)
+INSERT_FAULT = Statement(insert(instance_faults))
+INSERT_ACTION = Statement(insert(instance_actions))
+DELETE_TAGS = Statement(delete(tags).where(tags.c.resource_id == bindparam("uuid")))
+INSERT_TAG = Statement(insert(tags))
+NO_TASK_CHECK = "any"
+
+
+class Cells:
+    """The databases of one control plane: the API database and the two cells, by the id of their mapping."""
+
+    def __init__(self, api: Database, cell0: Database, cell1: Database) -> None:
+        self.api = api
+        self.by_id = {CELL0_ID: cell0, CELL1_ID: cell1}
+
+    async def find(self, uuid: str) -> tuple[int | None, Mapping[str, Any] | None]:
+        """The instance wherever it is: (cell id, row), (None, build request's instance) or (None, None).
+
+        A deleted instance is found too; look at `deleted`.
+        """
+        mapping = await self.api.fetch_one(GET_MAPPING, uuid=uuid)
+        if mapping is None:
+            return None, None
+        cell_id = mapping["cell_id"]
+        if cell_id is None:
+            text = await self.api.fetch_value(GET_BUILD_REQUEST, uuid=uuid)
+            if text is not None:
+                return None, from_build_request(text)
+            # Mapped, and its request deleted, between the two reads.
+            cell_id = await self.api.fetch_value(GET_MAPPING, uuid=uuid)
+            if cell_id is None:
+                return None, None
+        return cell_id, await self.by_id[cell_id].fetch_one(GET_INSTANCE, uuid=uuid)
+
+    async def faults(self, cell_id: int | None, uuids: Sequence[str]) -> dict[str, Row]:
+        """The latest fault of each of these instances."""
+        if cell_id is None or not uuids:
+            return {}
+        rows = await self.by_id[cell_id].fetch(LATEST_FAULTS, uuids=list(uuids))
+        return {row["instance_uuid"]: row for row in rows}
+
+
+def from_build_request(text: str) -> dict[str, Any]:
+    """The instance of a build request, as if it were a row; it has no id and no addresses."""
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    row.update(orjson.loads(text))
+    row.update(deleted=0, row_version=-1, network_info=None)
+    return row
+
+
+async def save(
+    database: Database, uuid: str, changes: Mapping[str, Any], expected_task_state: object = NO_TASK_CHECK
+) -> int:
+    """Update one live instance; a compare-and-swap when a task state (or a list of them) is expected.
+
+    Returns: how many rows matched: 0 or 1.
+    """
+    names = tuple(sorted(changes))
+    parameters = dict(changes)
+    parameters["b_uuid"] = uuid
+    parameters["b_now"] = utcnow_iso()
+    shape: object = NO_TASK_CHECK
+    if expected_task_state is None or isinstance(expected_task_state, str):
+        shape = "none" if expected_task_state is None else "one"
+        if expected_task_state == NO_TASK_CHECK:
+            shape = NO_TASK_CHECK
+        elif expected_task_state is not None:
+            parameters["b_expected"] = expected_task_state
+    else:
+        wanted = list(expected_task_state)  # type: ignore[call-overload]
+        shape = "list+none" if None in wanted else "list"
+        parameters["b_expected"] = [state for state in wanted if state is not None]
+    statement = Statement.for_shape(("instance_save", names, shape), lambda: _save(names, shape))
+    return await database.execute(statement, **parameters)
+
+
+def _save(names: tuple[str, ...], shape: object) -> Any:
+    values: dict[Any, Any] = {name: bindparam(name) for name in names}
+    if "updated_at" not in values:
+        values["updated_at"] = bindparam("b_now")
+    values["row_version"] = instances.c.row_version + 1
+    statement = update(instances).where(instances.c.uuid == bindparam("b_uuid"), instances.c.deleted == 0)
+    task_state = instances.c.task_state
+    if shape == "none":
+        statement = statement.where(task_state.is_(None))
+    elif shape == "one":
+        statement = statement.where(task_state == bindparam("b_expected"))
+    elif shape == "list":
+        statement = statement.where(in_list(task_state, "b_expected"))
+    elif shape == "list+none":
+        statement = statement.where(in_list(task_state, "b_expected") | task_state.is_(None))
+    return statement.values(values)
+
+
+def is_building_unscheduled(row: Mapping[str, Any]) -> bool:
+    """Whether an instance has neither a host nor anything that only a host can have given it."""
+    return not row["host"] and row["vm_state"] not in (states.ERROR, "shelved_offloaded")
