@@ -17,7 +17,11 @@ from harness.emulator.nova.instances import Cells, from_build_request
 from harness.emulator.nova.schema import build_requests, instance_info_caches, instances, tags
 from harness.emulator.timestamps import iso, parse
 
-SORT_KEYS = ["access_ip_v4", "access_ip_v6", "auto_disk_config", "availability_zone", "config_drive", "created_at", "display_description", "display_name", "host", "hostname", "image_ref", "key_name", "launch_index", "launched_at", "locked_by", "node", "power_state", "progress", "project_id", "root_device_name", "task_state", "terminated_at", "updated_at", "user_id", "uuid", "vm_state", "reservation_id", "id"]
+_SORTABLE = """
+    access_ip_v4 access_ip_v6 auto_disk_config availability_zone config_drive created_at display_description
+    display_name host hostname image_ref key_name launch_index launched_at locked_by node power_state progress
+    project_id root_device_name task_state terminated_at updated_at user_id uuid vm_state reservation_id id"""
+SORT_KEYS = tuple(_SORTABLE.split())
 _PLAIN = ("uuid", "host", "node", "user_id", "project_id", "reservation_id", "hostname", "image_ref", "vm_state")
 _MORE = ("task_state", "key_name", "availability_zone", "power_state", "config_drive", "locked_by", "launch_index")
 _EXACT = frozenset((*_PLAIN, *_MORE))

@@ -24,10 +24,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 255}
-BOOLEAN: Schema = {
-    "enum": [True, "True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes", "y", "t"]
-    + [False, "False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no", "n", "f"]
-}
+_YES = (True, *["True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes", "y", "t"])
+_NO = (False, *["False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no", "n", "f"])
+BOOLEAN: Schema = {"enum": [*_YES, *_NO]}
 POSITIVE: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]*$", "minimum": 1, "minLength": 1}
 NOT_NEGATIVE: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]*$", "minimum": 0, "minLength": 1}
 NUMERIC: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]+$", "minimum": 0}
