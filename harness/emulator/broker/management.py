@@ -61,7 +61,9 @@ class Management:
         async with asyncio.timeout(IDLE_S):
             head = await reader.readuntil(b"\r\n\r\n")
             line, *lines = head.decode("latin-1").split("\r\n")
-            headers = {name.strip().lower(): value.strip() for name, _, value in (text.partition(":") for text in lines)}
+            headers = {
+                name.strip().lower(): value.strip() for name, _, value in (text.partition(":") for text in lines)
+            }
             parts = line.split(" ")
             length = headers.get("content-length", "0")
             if len(parts) != 3 or not length.isdigit() or int(length) > BODY_MAX or "transfer-encoding" in headers:

@@ -288,7 +288,9 @@ class Session(asyncio.Protocol):
             text = f"NOT_ALLOWED - number of channels opened for user '{name}' has reached the maximum allowed limit of"
             raise AmqpError(530, f"{text} ({limit})", 20, 10)
         if number > self.channel_max:
-            text = f"NOT_ALLOWED - number of channels opened ({len(self.channels)}) has reached the negotiated channel_max"
+            text = (
+                f"NOT_ALLOWED - number of channels opened ({len(self.channels)}) has reached the negotiated channel_max"
+            )
             raise AmqpError(530, f"{text} ({self.channel_max})", 20, 10)
         self.channels[number] = Channel(self, number)
         self._send(number, commands.Channel.OpenOk())

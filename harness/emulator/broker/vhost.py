@@ -211,7 +211,14 @@ class VirtualHost:
         return found
 
     def declare_queue(
-        self, name: str, session: Session, *, durable: bool, exclusive: bool, auto_delete: bool, arguments: dict[str, object]
+        self,
+        name: str,
+        session: Session,
+        *,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: dict[str, object],
     ) -> Queue:
         """Create a queue, or check that the one of that name is the same. An empty name asks for a generated one.
 
@@ -223,7 +230,9 @@ class VirtualHost:
             _same(where, "durable", durable, found.durable, 50)
             _same(where, "auto_delete", auto_delete, found.auto_delete, 50)
             if exclusive and found.owner is None:
-                raise AmqpError(405, f"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}'", 50, 10)
+                raise AmqpError(
+                    405, f"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}'", 50, 10
+                )
             for key in ("x-expires", "x-message-ttl"):
                 _same(where, key, arguments.get(key), found.arguments.get(key), 50)
             found.touch()

@@ -121,9 +121,9 @@ def _change(broker: Broker, verb: str, path: tuple[str, ...], body: Document) ->
             _vhost(broker, vhost)
             _user(broker, name).permissions[vhost] = {verb: str(body[verb]) for verb in ("configure", "write", "read")}
             _permissions_changed(broker)
-        case ("PUT" | "DELETE"), ("vhost-limits", vhost, limit):
+        case (("PUT" | "DELETE"), ("vhost-limits", vhost, limit)):
             _set_limit(_vhost(broker, vhost), limit, {"max-connections", "max-queues"}, verb, body)
-        case ("PUT" | "DELETE"), ("user-limits", name, limit):
+        case (("PUT" | "DELETE"), ("user-limits", name, limit)):
             _set_limit(_user(broker, name), limit, {"max-connections", "max-channels"}, verb, body)
         case "PUT", ("squall", "memory"):
             broker.ledger.set_watermark(int(body["watermark"]))
