@@ -1,0 +1,205 @@
+"""Roles, and their grants to users and groups on projects, domains and the system.
+
+Checked against keystone 30.0.0 on 2026-11-22.
+"""
+
+from typing import Any
+from uuid import uuid4
+
+import falcon
+
+from harness.emulator.database import DBDuplicateEntry
+from harness.emulator.keystone import faults, validation
+from harness.emulator.keystone.grants import SYSTEM, Grant, role_view
+from harness.emulator.keystone.resource import Request, Resource, Response, query
+from harness.emulator.keystone.rows import Row, dumps, loads
+
+_OWN = ("id", "name", "domain_id", "description", "options", "links")
+_PROPERTIES = {
+    "name": validation.NAME,
+    "description": validation.TEXT_OR_NONE,
+    "options": validation.OBJECT,
+    "domain_id": validation.TEXT_OR_NONE,
+}
+
+
+class Roles(Resource):
+    """`/v3/roles`."""
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        await self.keystone.reader(req, "list_roles")
+        params = query(req)
+        equal = {"domain_id": params.get("domain_id", "")}  # without the filter only global roles are listed
+        if "name" in params:
+            equal["name"] = params["name"]
+        views = [role_view(row, self.base) for row in await self.keystone.roles.find(**equal)]
+        self.show_list(req, resp, "roles", views, ("name",))
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        await self.keystone.admin(req, "create_role")
+        given = validation.members(await self.app.body(req), "role")
+        validation.check(given, "role", _PROPERTIES, ("name",))
+        identity = uuid4().hex
+        try:
+            await self.keystone.roles.add(
+                id=identity,
+                name=given["name"],
+                domain_id=given.get("domain_id") or "",
+                description=given.get("description"),
+                options=dumps(given.get("options", {})),
+                extra=dumps({name: value for name, value in given.items() if name not in _OWN}),
+            )
+        except DBDuplicateEntry:
+            raise _conflict(given["name"]) from None
+        self.keystone.forget()
+        self.show(resp, {"role": role_view(await _role(self, identity), self.base)}, falcon.HTTP_201)
+
+
+class Role(Resource):
+    """`/v3/roles/{role_id}`; a role that does not exist is 404 to everybody, as in keystone."""
+
+    async def on_get(self, req: Request, resp: Response, role_id: str) -> None:
+        await self.keystone.caller(req)
+        row = await _role(self, role_id)
+        await self.keystone.reader(req, "get_role")
+        self.show(resp, {"role": role_view(row, self.base)})
+
+    async def on_patch(self, req: Request, resp: Response, role_id: str) -> None:
+        row = await self._managed(req, role_id, "update_role")
+        given = validation.members(await self.app.body(req), "role")
+        validation.check(given, "role", _PROPERTIES)
+        options = loads(row["options"])
+        if options.get("immutable") and given.get("options", {}).get("immutable") is not False:
+            raise _immutable("update", role_id)
+        values: dict[str, Any] = {name: given[name] for name in ("name", "description") if name in given}
+        if "options" in given:
+            values["options"] = dumps(given["options"])
+        extra = {name: value for name, value in given.items() if name not in _OWN}
+        if extra:
+            values["extra"] = dumps({**loads(row["extra"]), **extra})
+        try:
+            await self.keystone.roles.change(role_id, **values)
+        except DBDuplicateEntry:
+            raise _conflict(given["name"]) from None
+        self.keystone.forget()
+        self.show(resp, {"role": role_view(await _role(self, role_id), self.base)})
+
+    async def on_delete(self, req: Request, resp: Response, role_id: str) -> None:
+        row = await self._managed(req, role_id, "delete_role")
+        if loads(row["options"]).get("immutable"):
+            raise _immutable("delete", role_id)
+        await self.keystone.grants.drop_all("role_id", role_id)
+        await self.keystone.roles.remove(role_id)
+        self.keystone.forget()
+        self.nothing(resp)
+
+    async def _managed(self, req: Request, role_id: str, action: str) -> Row:
+        await self.keystone.caller(req)
+        row = await _role(self, role_id)
+        await self.keystone.admin(req, action)
+        return row
+
+
+class TargetRoles(Resource):
+    """`GET /v3/{projects|domains}/{id}/{users|groups}/{id}/roles`, `/v3/system/...`. Args: target, actor: singular."""
+
+    def __init__(self, target: str, actor: str, *shared: Any) -> None:
+        super().__init__(*shared)
+        self.target = target
+        self.actor = actor
+
+    async def on_get(self, req: Request, resp: Response, actor_id: str, target_id: str = SYSTEM) -> None:
+        caller = await self.keystone.caller(req)
+        action = "list_grants" if self.target != SYSTEM else f"list_system_grants_for_{self.actor}"
+        if not (caller.is_admin or caller.is_system_reader):
+            raise faults.forbidden(f"identity:{action}")
+        await check_ends(self, self.target, target_id, self.actor, actor_id)
+        role_ids = await self.keystone.grants.direct(actor_id, target_id)
+        rows = [await self.keystone.roles.get(role_id) for role_id in role_ids]
+        views = [role_view(row, self.base) for row in rows if row is not None]
+        self.show_list(req, resp, "roles", views, ("name",))
+
+
+class TargetRole(TargetRoles):
+    """`PUT|HEAD|GET|DELETE .../roles/{role_id}`: one grant."""
+
+    async def on_get(  # type: ignore[override]
+        self, req: Request, resp: Response, actor_id: str, role_id: str, target_id: str = SYSTEM
+    ) -> None:
+        caller = await self.keystone.caller(req)
+        if not (caller.is_admin or caller.is_system_reader):
+            raise faults.forbidden(self._action("check"))
+        await self._ends(target_id, actor_id, role_id)
+        if role_id not in await self.keystone.grants.direct(actor_id, target_id):
+            raise self._no_grant(target_id, actor_id, role_id)
+        self.nothing(resp)
+
+    on_head = on_get
+
+    async def on_put(self, req: Request, resp: Response, actor_id: str, role_id: str, target_id: str = SYSTEM) -> None:
+        caller = await self.keystone.caller(req)
+        if not caller.is_admin:
+            raise faults.forbidden(self._action("create"))
+        await self._ends(target_id, actor_id, role_id)
+        await self.keystone.grants.add(self._grant(target_id, actor_id, role_id))
+        self.keystone.forget()
+        self.nothing(resp)
+
+    async def on_delete(
+        self, req: Request, resp: Response, actor_id: str, role_id: str, target_id: str = SYSTEM
+    ) -> None:
+        caller = await self.keystone.caller(req)
+        if not caller.is_admin:
+            raise faults.forbidden(self._action("revoke"))
+        await self._ends(target_id, actor_id, role_id)
+        if not await self.keystone.grants.drop(self._grant(target_id, actor_id, role_id)):
+            raise self._no_grant(target_id, actor_id, role_id)
+        self.keystone.forget()
+        self.nothing(resp)
+
+    async def _ends(self, target_id: str, actor_id: str, role_id: str) -> None:
+        await check_ends(self, self.target, target_id, self.actor, actor_id)
+        await _role(self, role_id)
+
+    def _action(self, verb: str) -> str:
+        if self.target != SYSTEM:
+            return f"identity:{verb}_grant"
+        return f"identity:{verb}_system_grant_for_{self.actor}"
+
+    def _grant(self, target_id: str, actor_id: str, role_id: str) -> Grant:
+        return Grant(self.actor == "group", self.target, actor_id, target_id, role_id)
+
+    def _no_grant(self, target_id: str, actor_id: str, role_id: str) -> faults.ApiError:
+        where = "None" if self.target == SYSTEM else target_id
+        return faults.token_not_found(
+            f"Could not find role assignment with role: {role_id}, user or group: {actor_id}, "
+            f"project, domain, or system: {where}."
+        )
+
+
+async def check_ends(resource: Resource, target: str, target_id: str, actor: str, actor_id: str) -> None:
+    """Both ends of a grant exist. Raises: ApiError 404."""
+    actors = resource.keystone.users if actor == "user" else resource.keystone.groups
+    if await actors.get(actor_id) is None:
+        raise faults.not_found(actor, actor_id)
+    if target != SYSTEM:
+        row = await resource.keystone.projects.get(target_id)
+        if row is None or bool(row["is_domain"]) != (target == "domain"):
+            raise faults.not_found(target, target_id)
+
+
+async def _role(resource: Resource, role_id: str) -> Row:
+    row = await resource.keystone.roles.get(role_id)
+    if row is None:
+        raise faults.not_found("role", role_id)
+    return row
+
+
+def _conflict(name: str) -> faults.ApiError:
+    return faults.conflict("role", f"Duplicate entry found with name {name}")
+
+
+def _immutable(action: str, role_id: str) -> faults.ApiError:
+    return faults.refused(
+        f'Unable to {action} immutable role resource: `{role_id}. Set resource option "immutable" to false first.'
+    )
