@@ -1,0 +1,110 @@
+"""Wrong experiments are refused with file, line, wanted and got, before anything is touched."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.experiment import ExperimentInvalid, json_schema, load, parse
+from harness.plan import make_plan
+
+GOOD = """\
+version: 1
+name: small
+cloud: {emulator: {hypervisors: 10}}
+phases:
+  - {name: baseline, kind: baseline, for: 20 s}
+  - name: storm
+    kind: fault
+    for: 20 s
+    faults:
+      - {fault: database.hang, target: database, after: 2 s, for: 3 s}
+  - {name: after, kind: recovery, for: 20 s}
+swarms:
+  - {name: reads, scenario: background, arrivals: {kind: poisson, rate: 10}}
+  - name: burst
+    scenario: burst
+    arrivals: {kind: burst, count: 1}
+    at: {phase: storm, after: 1 s}
+    options: {servers: 100}
+slos:
+  - {phase: baseline, route: "GET /servers", measure: response_p95, at_most: 500 ms}
+  - {fault: database.hang, measure: time_to_recover, at_most: 10 s}
+limits: {max_servers: 200}
+"""
+
+
+def test_every_experiment_that_we_ship_is_valid() -> None:
+    paths = sorted((Path(__file__).parent.parent / "experiments").glob("*.yaml"))
+    assert paths
+    for path in paths:
+        make_plan(load(path))
+
+
+def test_the_plan_has_absolute_times() -> None:
+    plan = make_plan(parse(GOOD, "good.yaml"))
+    assert [(p["name"], p["start_ns"] / 1e9, p["end_ns"] / 1e9) for p in plan["phases"]] == [
+        ("baseline", 0, 20),
+        ("storm", 20, 40),
+        ("after", 40, 60),
+    ]
+    assert [(f["id"], f["start_ns"] / 1e9, f["duration_ns"] / 1e9) for f in plan["faults"]] == [
+        ("1-database.hang", 22, 3)
+    ]
+    assert [(s["name"], s["start_ns"] / 1e9) for s in plan["swarms"]] == [("reads", 0), ("burst", 21)]
+    assert plan["slos"][0]["limit"] == 500e6
+
+
+@pytest.mark.parametrize(
+    ("instead_of", "write", "says"),
+    [
+        ("for: 20 s}", "for: 20}", "bad.yaml:5: phases[0].for: wanted a duration with its unit"),
+        ("for: 20 s}", "for: -1 s}", "bad.yaml:5: phases[0].for: wanted a duration"),
+        ("for: 20 s}", "for: 20 m}", "bad.yaml:5: phases[0].for: wanted a duration"),
+        ("name: small", "nam: small", "unknown key 'nam'"),
+        ("rate: 10", "rate: 0", "bad.yaml:13: swarms[0].arrivals.rate: wanted 'float' > 0.0; got 0"),
+        ("kind: poisson", "kind: poison", "wanted one of constant, poisson, burst, ramp, closed; got 'poison'"),
+        ("hypervisors: 10", "hypervisors: many", "bad.yaml:3: cloud.emulator.hypervisors: wanted 'int'; got 'many'"),
+        ("version: 1", "version: 2", "bad.yaml:1: version: wanted 1; got 2"),
+        ("name: small", "name: small\nname: big", "bad.yaml:3: key 'name' is given twice"),
+        ("measure: response_p95", "measure: p95", "wanted one of response_p95"),
+        ("at_most: 500 ms", "at_most: 500", "wanted a duration"),
+        ("at_most: 500 ms", "at_least: 1 s, at_most: 500 ms", "exactly one of 'at_most' and 'at_least'"),
+        (
+            "after: 2 s, for: 3 s",
+            "after: 18 s, for: 3 s",
+            "bad.yaml:10: phases[1].faults[0]: wanted a fault that ends within",
+        ),
+        ("kind: fault", "kind: load", "wanted faults only in phases of kind 'fault'"),
+        ("{phase: storm,", "{phase: strom,", "wanted one of after, baseline, storm; got 'strom'"),
+        ("name: after", "name: storm", "wanted a name of its own; got 'storm' again"),
+        ("{phase: baseline, route", "{phase: base, route", "wanted one of after, baseline, storm; got 'base'"),
+        ("servers: 100", "servers: 0", "wanted a whole number of one or more; got 0"),
+        ("max_servers: 200", "max_servers: 50", "wanted at least the 100 servers that the bursts ask for; got 50"),
+        ("response_p95", "response_p99.9", "too short to be able to fail this: wanted at least 1000 samples"),
+        ("at_most: 10 s", "at_most: 60 s", "too short to be able to fail this: wanted more than 60 s of load after"),
+        ("{emulator", "{{emulator", "bad.yaml:4: not YAML"),
+        (GOOD, "", "the file is empty"),
+        (GOOD, "- 1", "wanted 'object'; got [1]"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(instead_of: str, write: str, says: str) -> None:
+    text = GOOD.replace(instead_of, write, 1)
+    assert text != GOOD
+    with pytest.raises(ExperimentInvalid) as caught:
+        make_plan(parse(text, "bad.yaml"))
+    assert says in str(caught.value)
+    assert str(caught.value).startswith("bad.yaml:")
+
+
+def test_a_missing_or_binary_file_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentInvalid, match="cannot be read"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ExperimentInvalid, match="wanted UTF-8"):
+        load(tmp_path / "binary.yaml")
+
+
+def test_the_schema_for_editors_knows_every_key() -> None:
+    text = str(json_schema())
+    for key in ("phases", "arrivals", "hypervisors", "for", "slos", "expect"):
+        assert f"'{key}'" in text
