@@ -108,12 +108,12 @@ def application(runtime: Runtime) -> ServiceApp:
     for path, kind in plain.items():
         app.route(path, kind(*shared))
     for target, target_path in (
-        ("project", "/v3/projects/{target_id}"),
-        ("domain", "/v3/domains/{target_id}"),
+        ("project", "/v3/projects/{project_id}"),
+        ("domain", "/v3/domains/{domain_id}"),
         ("system", "/v3/system"),
     ):
         for actor in ("user", "group"):
-            path = f"{target_path}/{actor}s/{{actor_id}}/roles"
+            path = f"{target_path}/{actor}s/{{{actor}_id}}/roles"
             app.route(path, TargetRoles(target, actor, *shared))
             app.route(f"{path}/{{role_id}}", TargetRole(target, actor, *shared))
     for path, name in (

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, select
 
 from harness.emulator import timestamps
 from harness.emulator.database import Statement
+from harness.emulator.http import ApiError
 from harness.emulator.keystone import faults, passwords
 from harness.emulator.keystone.rows import Row
 from harness.emulator.keystone.schema import password as password_table
@@ -74,7 +75,7 @@ async def authenticate(keystone: Keystone, body: Any) -> tuple[str, Principal]:
     )
     try:
         return await keystone.issue(token)
-    except faults.ApiError as error:
+    except ApiError as error:
         if error.status == 404:
             raise faults.unauthorized() from None
         raise

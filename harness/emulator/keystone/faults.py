@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from harness.emulator.http import ApiError as ApiError
+from harness.emulator.http import ApiError
 
 TITLES = {
     400: "Bad Request",

@@ -7,6 +7,7 @@ import falcon
 from sqlalchemy import bindparam, delete, select
 
 from harness.emulator.database import DBDuplicateEntry, Statement, upsert
+from harness.emulator.http import ApiError
 from harness.emulator.keystone import faults, validation
 from harness.emulator.keystone.resource import Request, Resource, Response, query
 from harness.emulator.keystone.rows import Row, dumps, loads
@@ -149,7 +150,7 @@ class GroupUser(Resource):
         await _row(self, group_id)
 
 
-def _no_member(group_id: str, user_id: str) -> faults.ApiError:
+def _no_member(group_id: str, user_id: str) -> ApiError:
     return faults.token_not_found(f"User '{user_id}' not found in group '{group_id}'")
 
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 import falcon
 
 from harness.emulator.database import DBDuplicateEntry
+from harness.emulator.http import ApiError
 from harness.emulator.keystone import faults, validation
 from harness.emulator.keystone.resource import Request, Resource, Response, query
 from harness.emulator.keystone.rows import Row, dumps, flag, loads
@@ -269,7 +270,7 @@ class Domain(Resource):
         return row
 
 
-def _domain_conflict(name: str) -> faults.ApiError:
+def _domain_conflict(name: str) -> ApiError:
     return faults.conflict(
         "project", f"it is not permitted to have two projects acting as domains with the same name: {name}"
     )

@@ -9,6 +9,7 @@ from uuid import uuid4
 import falcon
 
 from harness.emulator.database import DBDuplicateEntry
+from harness.emulator.http import ApiError
 from harness.emulator.keystone import faults, validation
 from harness.emulator.keystone.grants import SYSTEM, Grant, role_view
 from harness.emulator.keystone.resource import Request, Resource, Response, query
@@ -108,84 +109,77 @@ class TargetRoles(Resource):
         self.target = target
         self.actor = actor
 
-    async def on_get(self, req: Request, resp: Response, actor_id: str, target_id: str = SYSTEM) -> None:
+    async def on_get(self, req: Request, resp: Response, **path: str) -> None:
         caller = await self.keystone.caller(req)
         action = "list_grants" if self.target != SYSTEM else f"list_system_grants_for_{self.actor}"
         if not (caller.is_admin or caller.is_system_reader):
             raise faults.forbidden(f"identity:{action}")
-        await check_ends(self, self.target, target_id, self.actor, actor_id)
+        target_id, actor_id = await self._ends(path)
         role_ids = await self.keystone.grants.direct(actor_id, target_id)
         rows = [await self.keystone.roles.get(role_id) for role_id in role_ids]
         views = [role_view(row, self.base) for row in rows if row is not None]
         self.show_list(req, resp, "roles", views, ("name",))
 
+    async def _ends(self, path: dict[str, str]) -> tuple[str, str]:
+        """Ids of the target and of the actor in a path. Raises: ApiError 404 when one does not exist."""
+        actor_id = path[f"{self.actor}_id"]
+        target_id = path.get(f"{self.target}_id", SYSTEM)
+        actors = self.keystone.users if self.actor == "user" else self.keystone.groups
+        if await actors.get(actor_id) is None:
+            raise faults.not_found(self.actor, actor_id)
+        if self.target != SYSTEM:
+            row = await self.keystone.projects.get(target_id)
+            if row is None or bool(row["is_domain"]) != (self.target == "domain"):
+                raise faults.not_found(self.target, target_id)
+        return target_id, actor_id
+
 
 class TargetRole(TargetRoles):
     """`PUT|HEAD|GET|DELETE .../roles/{role_id}`: one grant."""
 
-    async def on_get(  # type: ignore[override]
-        self, req: Request, resp: Response, actor_id: str, role_id: str, target_id: str = SYSTEM
-    ) -> None:
+    async def on_get(self, req: Request, resp: Response, **path: str) -> None:
         caller = await self.keystone.caller(req)
         if not (caller.is_admin or caller.is_system_reader):
             raise faults.forbidden(self._action("check"))
-        await self._ends(target_id, actor_id, role_id)
-        if role_id not in await self.keystone.grants.direct(actor_id, target_id):
-            raise self._no_grant(target_id, actor_id, role_id)
+        grant = await self._grant(path)
+        if grant.role_id not in await self.keystone.grants.direct(grant.actor_id, grant.target_id):
+            raise self._no_grant(grant)
         self.nothing(resp)
 
-    on_head = on_get
-
-    async def on_put(self, req: Request, resp: Response, actor_id: str, role_id: str, target_id: str = SYSTEM) -> None:
+    async def on_put(self, req: Request, resp: Response, **path: str) -> None:
         caller = await self.keystone.caller(req)
         if not caller.is_admin:
             raise faults.forbidden(self._action("create"))
-        await self._ends(target_id, actor_id, role_id)
-        await self.keystone.grants.add(self._grant(target_id, actor_id, role_id))
+        await self.keystone.grants.add(await self._grant(path))
         self.keystone.forget()
         self.nothing(resp)
 
-    async def on_delete(
-        self, req: Request, resp: Response, actor_id: str, role_id: str, target_id: str = SYSTEM
-    ) -> None:
+    async def on_delete(self, req: Request, resp: Response, **path: str) -> None:
         caller = await self.keystone.caller(req)
         if not caller.is_admin:
             raise faults.forbidden(self._action("revoke"))
-        await self._ends(target_id, actor_id, role_id)
-        if not await self.keystone.grants.drop(self._grant(target_id, actor_id, role_id)):
-            raise self._no_grant(target_id, actor_id, role_id)
+        grant = await self._grant(path)
+        if not await self.keystone.grants.drop(grant):
+            raise self._no_grant(grant)
         self.keystone.forget()
         self.nothing(resp)
 
-    async def _ends(self, target_id: str, actor_id: str, role_id: str) -> None:
-        await check_ends(self, self.target, target_id, self.actor, actor_id)
-        await _role(self, role_id)
+    async def _grant(self, path: dict[str, str]) -> Grant:
+        target_id, actor_id = await self._ends(path)
+        await _role(self, path["role_id"])
+        return Grant(self.actor == "group", self.target, actor_id, target_id, path["role_id"])
 
     def _action(self, verb: str) -> str:
         if self.target != SYSTEM:
             return f"identity:{verb}_grant"
         return f"identity:{verb}_system_grant_for_{self.actor}"
 
-    def _grant(self, target_id: str, actor_id: str, role_id: str) -> Grant:
-        return Grant(self.actor == "group", self.target, actor_id, target_id, role_id)
-
-    def _no_grant(self, target_id: str, actor_id: str, role_id: str) -> faults.ApiError:
-        where = "None" if self.target == SYSTEM else target_id
+    def _no_grant(self, grant: Grant) -> ApiError:
+        where = "None" if self.target == SYSTEM else grant.target_id
         return faults.token_not_found(
-            f"Could not find role assignment with role: {role_id}, user or group: {actor_id}, "
+            f"Could not find role assignment with role: {grant.role_id}, user or group: {grant.actor_id}, "
             f"project, domain, or system: {where}."
         )
-
-
-async def check_ends(resource: Resource, target: str, target_id: str, actor: str, actor_id: str) -> None:
-    """Both ends of a grant exist. Raises: ApiError 404."""
-    actors = resource.keystone.users if actor == "user" else resource.keystone.groups
-    if await actors.get(actor_id) is None:
-        raise faults.not_found(actor, actor_id)
-    if target != SYSTEM:
-        row = await resource.keystone.projects.get(target_id)
-        if row is None or bool(row["is_domain"]) != (target == "domain"):
-            raise faults.not_found(target, target_id)
 
 
 async def _role(resource: Resource, role_id: str) -> Row:
@@ -195,11 +189,11 @@ async def _role(resource: Resource, role_id: str) -> Row:
     return row
 
 
-def _conflict(name: str) -> faults.ApiError:
+def _conflict(name: str) -> ApiError:
     return faults.conflict("role", f"Duplicate entry found with name {name}")
 
 
-def _immutable(action: str, role_id: str) -> faults.ApiError:
+def _immutable(action: str, role_id: str) -> ApiError:
     return faults.refused(
         f'Unable to {action} immutable role resource: `{role_id}. Set resource option "immutable" to false first.'
     )

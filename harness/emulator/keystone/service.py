@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from harness.emulator import timestamps
 from harness.emulator.database import Statement
+from harness.emulator.http import ApiError
 from harness.emulator.keystone import faults, schema
 from harness.emulator.keystone.catalog import Catalog
 from harness.emulator.keystone.grants import SYSTEM, Grants
@@ -257,7 +258,7 @@ class Keystone:
             raise faults.unauthorized()
         try:
             return await self.validate(text)
-        except faults.ApiError as error:
+        except ApiError as error:
             if error.status in (401, 404):
                 raise faults.unauthorized() from None
             raise

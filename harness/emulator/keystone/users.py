@@ -7,6 +7,7 @@ import falcon
 from sqlalchemy import bindparam, delete
 
 from harness.emulator.database import DBDuplicateEntry, Statement, upsert
+from harness.emulator.http import ApiError
 from harness.emulator.keystone import faults, passwords, validation
 from harness.emulator.keystone.auth import check_password
 from harness.emulator.keystone.auth_resources import views_of_projects
@@ -239,5 +240,5 @@ async def set_password(resource: Resource, user_id: str, secret: str) -> None:
     )
 
 
-def _conflict(name: str, domain_id: str) -> faults.ApiError:
+def _conflict(name: str, domain_id: str) -> ApiError:
     return faults.conflict("user", f"Duplicate entry found with name {name} at domain ID {domain_id}")
