@@ -5,9 +5,10 @@
     --user NAME --password-file FILE   the first user; the file's first line is the password
     --heartbeat S --memory-watermark BYTES
 
-When both ports accept connections it prints one line on stdout, `ready amqp=HOST:PORT management=HOST:PORT`, and nothing
-more; the log goes to stderr. SIGTERM and SIGINT close every connection (320 CONNECTION_FORCED) and end it with exit code 0.
-All queues live in memory: whatever ends the process, messages and queues are gone, as with classic non-durable queues.
+When both ports accept connections it prints one line on stdout, `ready amqp=HOST:PORT management=HOST:PORT`, and
+nothing more; the log goes to stderr. SIGTERM and SIGINT close every connection (320 CONNECTION_FORCED) and end it with
+exit code 0. All queues live in memory: whatever ends the process, messages and queues are gone, as with classic
+non-durable queues.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
     # What is alive after the imports stays; cycles are rare here, so collect seldom.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    return uvloop.run(serve(options))
+    code: int = uvloop.run(serve(options))
+    return code
 
 
 if __name__ == "__main__":

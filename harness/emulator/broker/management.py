@@ -1,4 +1,4 @@
-"""HTTP management of the embedded broker: the paths and JSON shapes of RabbitMQ's, as far as gauges and faults use them.
+"""HTTP management of the embedded broker: RabbitMQ's paths and JSON shapes, as far as gauges and faults use them.
 
 Checked against RabbitMQ 3.10.8's management API on 2026-11-22. Basic authentication on every path.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 ENTRY_OVERHEAD = 320
-"""Bytes charged per queued message on top of its content: the Python objects that hold it (measured, 64-bit CPython)."""
+"""Bytes charged per queued message on top of its content, for the Python objects that hold it (64-bit CPython)."""
 
 
 class Message:

@@ -6,17 +6,18 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from pamqp import base, commands
+from pamqp import commands
 
 from harness.emulator.broker.channel import Channel
 from harness.emulator.broker.queues import Consumer
 from harness.emulator.broker.vhost import Exchange
 from harness.wire.amqp import AmqpError, method_frame
 
-Reply = base.Frame | None
+Reply = Any
+"""The method that answers, or None."""
 
 
-def handle(channel: Channel, method: base.Frame) -> None:
+def handle(channel: Channel, method: Any) -> None:
     """Carry out one method and write its reply, unless the client asked for none.
 
     Raises:  AmqpError as the method's own rules demand, 540 for a method that is not offered.
@@ -206,7 +207,7 @@ def _named(channel: Channel, name: str) -> str:
     return channel.last_queue
 
 
-_HANDLERS: dict[type[base.Frame], Callable[[Channel, Any], Reply]] = {
+_HANDLERS: dict[type, Callable[[Channel, Any], Reply]] = {
     commands.Exchange.Declare: _exchange_declare,
     commands.Exchange.Delete: _exchange_delete,
     commands.Exchange.Bind: _exchange_bind,

@@ -91,6 +91,7 @@ class Broker:
         self._dirty: list[Session] = []
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.Task[None] | None = None
+        self._emptied: asyncio.Event | None = None
 
     def add_vhost(self, name: str) -> VirtualHost:
         """Create a virtual host, or return the one of that name."""
@@ -124,11 +125,20 @@ class Broker:
             self._ticker.cancel()
         for session in list(self.sessions):
             session.close(320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'")
-        end = self.clock() + self.settings.close_timeout_s
-        while self.sessions and self.clock() < end:
-            await asyncio.sleep(0.01)
+        if self.sessions:
+            self._emptied = asyncio.Event()
+            try:
+                await asyncio.wait_for(self._emptied.wait(), self.settings.close_timeout_s)
+            except TimeoutError:
+                pass
         for session in list(self.sessions):
             session.abort()
+
+    def forget(self, session: Session) -> None:
+        """A connection is gone."""
+        self.sessions.pop(session, None)
+        if self._emptied is not None and not self.sessions:
+            self._emptied.set()
 
     def flush_later(self, session: Session) -> None:
         """Remember that a session has bytes to send; all are sent in one go at the end of the loop tick."""

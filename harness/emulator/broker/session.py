@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from pamqp import base, commands
+from pamqp import commands
 
-from harness.emulator.broker import methods
+from harness.emulator.broker import handshake, methods
 from harness.emulator.broker.channel import Channel
-from harness.emulator.broker.users import User, credentials
+from harness.emulator.broker.users import User
 from harness.emulator.broker.vhost import VirtualHost
 from harness.wire import amqp
 from harness.wire.amqp import AmqpError, FrameError
@@ -23,18 +23,6 @@ WRITE_HIGH = 512 * 1024
 WRITE_LOW = 64 * 1024
 REPLIES_MAX = 8 * 1024 * 1024
 """Bytes waiting for one socket above which nothing more is read from it: its replies would pile up."""
-
-CAPABILITIES: dict[str, object] = {
-    "publisher_confirms": True,
-    "exchange_exchange_bindings": True,
-    "basic.nack": True,
-    "consumer_cancel_notify": True,
-    "connection.blocked": True,
-    "consumer_priorities": False,
-    "authentication_failure_close": True,
-    "per_consumer_qos": True,
-    "direct_reply_to": False,
-}
 
 
 class Session(asyncio.Protocol):
@@ -67,7 +55,7 @@ class Session(asyncio.Protocol):
         self._paused = False
         self._reads_off: set[str] = set()
         self._transport: asyncio.Transport | None = None
-        self._wants_blocked_notice = False
+        self.wants_blocked_notice = False
 
     # --- transport ----------------------------------------------------------------------------------------------------
 
@@ -81,8 +69,8 @@ class Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.state = "closed"
         self._transport = None
-        self.broker.sessions.pop(self, None)
-        self._drop_all()
+        self.broker.forget(self)
+        self.drop_all()
 
     def pause_writing(self) -> None:
         self._paused = self.congested = True
@@ -150,8 +138,13 @@ class Session(asyncio.Protocol):
             self.write(amqp.ack_frame(channel.number, channel.confirm_due, multiple=True))
         self.confirming.clear()
 
-    def _send(self, number: int, method: base.Frame) -> None:
+    def send(self, number: int, method: Any) -> None:
+        """Write one method."""
         self.write(amqp.method_frame(number, method))
+
+    def set_frame_max(self, size: int) -> None:
+        """The negotiated frame size, in bytes."""
+        self.frame_max = self._parser.limit = size
 
     # --- blocking -----------------------------------------------------------------------------------------------------
 
@@ -163,8 +156,8 @@ class Session(asyncio.Protocol):
         if self.is_blocked or self.state != "running":
             return
         self.is_blocked = True
-        if self._wants_blocked_notice:
-            self._send(0, commands.Connection.Blocked("low on memory"))
+        if self.wants_blocked_notice:
+            self.send(0, commands.Connection.Blocked("low on memory"))
         self._read_off("alarm")
 
     def unblock(self) -> None:
@@ -172,8 +165,8 @@ class Session(asyncio.Protocol):
         if not self.is_blocked:
             return
         self.is_blocked = False
-        if self._wants_blocked_notice and self.state == "running":
-            self._send(0, commands.Connection.Unblocked())
+        if self.wants_blocked_notice and self.state == "running":
+            self.send(0, commands.Connection.Unblocked())
         self._read_on("alarm")
 
     def _read_off(self, reason: str) -> None:
@@ -201,15 +194,7 @@ class Session(asyncio.Protocol):
             self.write(amqp.PROTOCOL_HEADER)
             self.state = "closed"
             return b""
-        self.state = "start"
-        properties = {
-            "product": "Squall embedded broker",
-            "version": self.broker.settings.version,
-            "platform": "Python",
-            "cluster_name": self.broker.settings.node,
-            "capabilities": CAPABILITIES,
-        }
-        self._send(0, commands.Connection.Start(0, 9, properties, "PLAIN AMQPLAIN", "en_US"))  # type: ignore[arg-type]
+        handshake.start(self)
         return rest
 
     def _frame(self, kind: int, number: int, payload: bytes) -> None:
@@ -242,11 +227,11 @@ class Session(asyncio.Protocol):
                 raise
             self._close_channel(channel, error)
 
-    def _method(self, channel: Channel, method: base.Frame) -> None:
+    def _method(self, channel: Channel, method: Any) -> None:
         if isinstance(method, commands.Channel.Close):
             del self.channels[channel.number]
             channel.drop()
-            self._send(channel.number, commands.Channel.CloseOk())
+            self.send(channel.number, commands.Channel.CloseOk())
         elif isinstance(method, commands.Channel.Open):
             raise AmqpError(504, "CHANNEL_ERROR - second 'channel.open' seen", 20, 10)
         else:
@@ -262,17 +247,17 @@ class Session(asyncio.Protocol):
             if kind == amqp.METHOD and payload[:4] in (b"\x00\x14\x00\x28", b"\x00\x14\x00\x29"):
                 del self.channels[number]
                 if payload[3] == 40:
-                    self._send(number, commands.Channel.CloseOk())
+                    self.send(number, commands.Channel.CloseOk())
             return
         if self.state == "closing":
             if kind == amqp.METHOD and payload[:4] == b"\x00\x0a\x00\x33":
-                self._finish()
+                self.finish()
             return
         if kind != amqp.METHOD:
             raise AmqpError(504, f"CHANNEL_ERROR - content on channel {number}, which is not open")
         method = amqp.decode_method(payload)
         if number == 0:
-            self._connection_method(method)
+            handshake.handle(self, method)
         elif self.state != "running":
             raise AmqpError(503, f"COMMAND_INVALID - {method.name} before connection.open")
         elif isinstance(method, commands.Channel.Open):
@@ -293,75 +278,7 @@ class Session(asyncio.Protocol):
             )
             raise AmqpError(530, f"{text} ({self.channel_max})", 20, 10)
         self.channels[number] = Channel(self, number)
-        self._send(number, commands.Channel.OpenOk())
-
-    # --- connection methods -------------------------------------------------------------------------------------------
-
-    def _connection_method(self, method: base.Frame) -> None:
-        if isinstance(method, commands.Connection.Close):
-            self._drop_all()
-            self._send(0, commands.Connection.CloseOk())
-            self._finish()
-        elif self.state == "start" and isinstance(method, commands.Connection.StartOk):
-            self._authenticate(method)
-        elif self.state == "tune" and isinstance(method, commands.Connection.TuneOk):
-            self._tuned(method)
-        elif self.state == "open" and isinstance(method, commands.Connection.Open):
-            self._open(method.virtual_host)
-        else:
-            text = f"COMMAND_INVALID - {method.name} in state {self.state}"
-            raise AmqpError(503, text, method.frame_id, method.index & 0xFFFF)
-
-    def _authenticate(self, method: commands.Connection.StartOk) -> None:
-        self.client_properties = dict(method.client_properties or {})
-        capabilities = self.client_properties.get("capabilities")
-        told = capabilities if isinstance(capabilities, dict) else {}
-        self.wants_cancel_notice = bool(told.get("consumer_cancel_notify"))
-        self._wants_blocked_notice = bool(told.get("connection.blocked"))
-        name, password = credentials(method.mechanism, method.response)
-        user = self.broker.users.get(name)
-        if user is None or not user.accepts(password):
-            if not told.get("authentication_failure_close"):
-                self._finish()
-                return
-            text = f"ACCESS_REFUSED - Login was refused using authentication mechanism {method.mechanism}. "
-            raise _Refused(403, text + "For details see the broker logfile.")
-        self.user = user
-        self.state = "tune"
-        settings = self.broker.settings
-        self._send(0, commands.Connection.Tune(settings.channel_max, settings.frame_max, settings.heartbeat_s))
-
-    def _tuned(self, method: commands.Connection.TuneOk) -> None:
-        settings = self.broker.settings
-        if method.frame_max and not amqp.FRAME_MIN <= method.frame_max <= settings.frame_max:
-            text = f"NOT_ALLOWED - negotiated frame_max = {method.frame_max} is outside "
-            raise AmqpError(530, f"{text}{amqp.FRAME_MIN}..{settings.frame_max}", 10, 31)
-        self.frame_max = method.frame_max or settings.frame_max
-        self.channel_max = min(method.channel_max or settings.channel_max, settings.channel_max)
-        self.heartbeat_s = method.heartbeat
-        self._parser.limit = self.frame_max
-        self.state = "open"
-
-    def _open(self, name: str) -> None:
-        vhost = self.broker.vhosts.get(name)
-        user = self.user
-        assert user is not None
-        if vhost is None:
-            raise AmqpError(530, f"NOT_ALLOWED - vhost {name} not found", 10, 40)
-        if name not in user.permissions:
-            raise AmqpError(530, f"NOT_ALLOWED - access to vhost '{name}' refused for user '{user.name}'", 10, 40)
-        in_vhost = sum(1 for other in self.broker.sessions if other.state == "running" and other.vhost is vhost)
-        if vhost.max_connections is not None and in_vhost >= vhost.max_connections:
-            text = f"NOT_ALLOWED - access to vhost '{name}' refused for user '{user.name}': connection limit "
-            raise AmqpError(530, f"{text}({vhost.max_connections}) is reached", 10, 40)
-        of_user = sum(1 for other in self.broker.sessions if other.state == "running" and other.user is user)
-        if user.max_connections is not None and of_user >= user.max_connections:
-            text = f"NOT_ALLOWED - connection refused for user '{user.name}': user connection limit "
-            raise AmqpError(530, f"{text}({user.max_connections}) is reached", 10, 40)
-        self.vhost = vhost
-        self.permissions_changed()
-        self.state = "running"
-        self._send(0, commands.Connection.OpenOk())
+        self.send(number, commands.Channel.OpenOk())
 
     # --- permissions --------------------------------------------------------------------------------------------------
 
@@ -411,31 +328,33 @@ class Session(asyncio.Protocol):
         if self.confirming:
             self._write_confirms()
         method = commands.Channel.Close(error.code, error.text[:255], error.class_id, error.method_id)
-        self._send(channel.number, method)
+        self.send(channel.number, method)
 
     def _close_with(self, error: AmqpError) -> None:
         if self.state in ("closing", "closed"):
             return
         told = self.state != "header"
-        self._drop_all()
+        self.drop_all()
         if self._reads_off and self._transport is not None:
             # Deaf connections must hear the close-ok.
             self._reads_off.clear()
             self._transport.resume_reading()
         self.state = "closing"
         if told:
-            self._send(0, commands.Connection.Close(error.code, error.text[:255], error.class_id, error.method_id))
+            self.send(0, commands.Connection.Close(error.code, error.text[:255], error.class_id, error.method_id))
         if isinstance(error, FrameError) or not told:
-            self._finish()
+            self.finish()
         else:
             self.broker.later(self.broker.settings.close_timeout_s, self.abort)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Nothing more is read; the socket closes when what is queued has left."""
         self.state = "closed"
         if not self._out and self._transport is not None:
             self._transport.close()
 
-    def _drop_all(self) -> None:
+    def drop_all(self) -> None:
+        """Everything the connection held goes: channels, consumers, unacknowledged messages, exclusive queues."""
         channels = list(self.channels.values())
         self.channels.clear()
         for channel in channels:
@@ -443,7 +362,3 @@ class Session(asyncio.Protocol):
         self.confirming.clear()
         for queue in [queue for queue in self.vhost.queues.values() if queue.owner is self]:
             self.vhost.delete_queue(queue)
-
-
-class _Refused(AmqpError):
-    """Failed login: 403 closes the connection here, not a channel."""

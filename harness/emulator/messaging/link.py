@@ -1,7 +1,7 @@
 """A connection that comes back: reconnects with back-off and sets everything up again.
 
-A process has two, as the real driver keeps senders and listeners apart: a broker in alarm stops reading from connections
-that publish, and the acknowledgements of listeners must not hang behind that.
+A process has two, as the real driver keeps senders and listeners apart: a broker in alarm stops reading from
+connections that publish, and the acknowledgements of listeners must not hang behind that.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from pamqp import base, commands
 
-from harness.emulator.messaging.connection import Address, Channel, Connection
+from harness.emulator.messaging.channel import Channel
+from harness.emulator.messaging.connection import Address, Connection
 from harness.emulator.messaging.errors import ChannelClosed, ConnectionLost
 from harness.emulator.messaging.link import Link, LinkSettings
 from harness.emulator.messaging.publisher import ExchangeSpec
@@ -51,6 +52,8 @@ class Listener:
         """Delete own queues as far as the broker answers, then close."""
         for group in self._groups:
             group.is_closing = True
+            if group.restoring is not None:
+                group.restoring.cancel()
             await group.delete_own()
         await self.link.close()
 
@@ -117,6 +120,7 @@ class _Group:
         self.channel: Channel | None = None
         self.on_broken: Callable[[], None] | None = None
         self.restoring: asyncio.Task[None] | None = None
+        self.closing: asyncio.Task[None] | None = None
         self.is_closing = False
         self._subscriptions = subscriptions
         self._take = take
@@ -158,9 +162,7 @@ class _Group:
                 declared.add(item.exchange.name)
                 requests.append(item.exchange.declare())
             arguments = None if item.expires_ms is None else {"x-expires": item.expires_ms}
-            requests.append(
-                commands.Queue.Declare(queue=item.queue, durable=item.durable, arguments=arguments)  # type: ignore[arg-type]
-            )
+            requests.append(commands.Queue.Declare(queue=item.queue, durable=item.durable, arguments=arguments))
             if item.exchange is not None:
                 requests.append(
                     commands.Queue.Bind(queue=item.queue, exchange=item.exchange.name, routing_key=item.routing_key)
@@ -201,7 +203,7 @@ class _Group:
         log.warning("the broker cancelled consumer %s of %s", consumer_tag, self.title)
         if self.channel is not None:
             # Every consumer of the channel is set up again, as the real driver does on a cancel.
-            asyncio.ensure_future(self.channel.close())
+            self.closing = asyncio.create_task(self.channel.close())
 
     def _channel_closed(self, closed: asyncio.Future[Exception]) -> None:
         reason = closed.result()

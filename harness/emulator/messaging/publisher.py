@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pamqp import commands
 
-from harness.emulator.messaging.connection import Address, Channel, Connection
+from harness.emulator.messaging.channel import Channel
+from harness.emulator.messaging.connection import Address, Connection
 from harness.emulator.messaging.envelope import properties_with
 from harness.emulator.messaging.errors import ChannelClosed, ConnectionLost, MessageDeliveryFailure
 from harness.emulator.messaging.link import Link, LinkSettings
@@ -41,8 +42,9 @@ class ExchangeSpec:
 class Publisher:
     """Publishes messages and waits until the broker confirms them.
 
-    A connection that is lost takes no publish with it: what was not confirmed is sent again on the next one, so a message
-    may arrive twice (receivers drop it by `_unique_id`). There is no deadline while the broker is away or blocks.
+    A connection that is lost takes no publish with it: what was not confirmed is sent again on the next one,
+    so a message may arrive twice (receivers drop it by `_unique_id`). While the broker is away or blocks there is no
+    deadline.
     """
 
     def __init__(self, address: Address, settings: LinkSettings, *, name: str) -> None:
