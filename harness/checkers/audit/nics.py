@@ -1,0 +1,53 @@
+"""I9: are the interfaces that Nova shows for a server the ports that Neutron has for it, bound to its host?
+
+Only servers that came to life are asked: a build that never got a host has no interfaces to compare.
+"""
+
+from harness.checkers.finding import Affected, Evidence, finding
+from harness.checkers.history import History
+from harness.checkers.registry import Checker
+from harness.checkers.snapshot import Port, Server
+
+
+def check(history: History) -> Evidence:
+    evidence = Evidence()
+    by_server: dict[str, list[Port]] = {}
+    for port in history.after.ports.values():
+        if port.device_id:
+            by_server.setdefault(port.device_id, []).append(port)
+    wrong = []
+    for server in history.our_servers(history.after):
+        if not server.is_settled:
+            continue
+        evidence.checked += 1
+        age_s = history.age_s(history.after, server)
+        for problem in _problems(server, by_server.get(server.id, [])):
+            wrong.append(Affected("server", server.id, server.name, age_s, problem))
+    evidence.findings += finding("nic_mismatch", wrong, "show other interfaces than their ports")
+    return evidence
+
+
+def _problems(server: Server, ports: list[Port]) -> list[str]:
+    shown = {ip: mac for mac, ip in server.addresses}
+    bound = {ip: port.mac for port in ports for ip in port.ips}
+    problems = []
+    if only_shown := sorted(shown.keys() - bound.keys()):
+        problems.append(f"shows {', '.join(only_shown)}, which no port of it has")
+    if only_bound := sorted(bound.keys() - shown.keys()):
+        problems.append(f"does not show {', '.join(only_bound)} of its ports")
+    for ip in sorted(shown.keys() & bound.keys()):
+        if shown[ip] and bound[ip] and shown[ip] != bound[ip]:
+            problems.append(f"{ip}: shows MAC {shown[ip]}, the port has {bound[ip]}")
+    for port in ports:
+        if port.host and server.host and port.host != server.host:
+            problems.append(f"runs on {server.host}, port {port.id} is bound to {port.host}")
+    return problems
+
+
+CHECKER = Checker(
+    name="nics",
+    question="Are the interfaces of each server the ports that belong to it?",
+    invariants=("I9",),
+    codes=("nic_mismatch",),
+    check=check,
+)

@@ -1,0 +1,273 @@
+"""What each fault did to users: downtime, degradation against the run's own baseline, and the time to recover.
+
+Definitions (OpenStack performance-docs, reliability test plan, version 2; improved, as latencies are skewed):
+- downtime: from the first request that failed (5xx or no answer) to the last one, by the time they were sent; the gap
+  to the neighbouring requests is its resolution.
+- every request is divided by the baseline median of its own swarm and route, so that a changing mix is no slowdown.
+- a window of time is degraded when the median of its requests is above the baseline's median + 4 robust sigma (and at
+  least 1.5 times it), or likewise its p90 (at least 3 times), or when it has failures and the baseline has not.
+- time to recover: from the undo to the first of three healthy windows in a row; never, when there are none.
+- degradation: the median of the windows during the fault, as a multiple of the baseline's.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from msgspec import Struct
+
+from harness.checkers.history import FaultRecord, History
+from harness.core.clock import S
+from harness.core.quantiles import grouped_quantiles, quantile
+
+HEALTHY_IN_A_ROW = 3
+_BASELINE_SAMPLES = 20  # of a swarm and route, below which its median is no yardstick
+_PER_WINDOW = 10
+_LONGEST_WINDOW_NS = 10 * S
+
+Flags = npt.NDArray[np.bool_]
+
+
+class FaultOutcome(Struct, frozen=True, kw_only=True):
+    """What one fault did. Times in seconds; None where it is not known, with the reason in `notes`.
+
+    `time_to_recover_s` is infinite when the run ended before the cloud had recovered.
+    """
+
+    id: str
+    fault: str
+    target: str
+    phase: str | None
+    injected_ns: int | None
+    over_ns: int | None
+    bit: bool | None
+    gone: bool | None
+    errors: int
+    downtime_s: float | None
+    downtime_resolution_s: float | None
+    error_clusters: int
+    time_to_recover_s: float | None
+    recovered: bool | None
+    degradation: float | None
+    baseline_p95_ns: float | None
+    fault_p95_ns: float | None
+    window_s: float | None
+    notes: tuple[str, ...] = ()
+
+
+def outages(requests: pd.DataFrame) -> Flags:
+    """Which requests count against availability: 5xx or no answer. Dropped arrivals are the client's."""
+    return ((requests["status"] >= 500) | requests["ending"].isin(("refused", "reset", "timeout"))).to_numpy(bool)
+
+
+def fault_outcomes(history: History) -> list[FaultOutcome]:
+    """One outcome per fault, in order of injection. Linear in requests, times the number of faults."""
+    yardstick = _Yardstick.of(history)
+    starts = sorted(record.injected_ns for record in history.faults if record.injected_ns is not None)
+    load_end = max((phase.end_ns for phase in history.phases if phase.loads), default=None)
+    found = []
+    for record in history.faults:
+        following = [start for start in starts if record.injected_ns is not None and start > record.injected_ns]
+        found.append(_outcome(history, record, yardstick, following[0] if following else None, load_end))
+    return sorted(found, key=lambda each: (each.injected_ns is None, each.injected_ns or 0, each.id))
+
+
+def _outcome(
+    history: History, record: FaultRecord, yardstick: "_Yardstick", next_ns: int | None, load_end: int | None
+) -> FaultOutcome:
+    start, over = record.injected_ns, record.over_ns
+    notes: list[str] = []
+    downtime = resolution = recover = degradation = None
+    baseline_p95 = fault_p95 = None
+    errors = clusters = 0
+    recovered: bool | None = None
+    horizon = min((each for each in (next_ns, load_end) if each is not None), default=None)
+    if start is None:
+        notes.append("it was not injected")
+    elif not len(history.requests):
+        notes.append("no requests were recorded")
+    else:
+        errors, downtime, resolution, clusters = _downtime(history.requests, start, horizon)
+        until = over if over is not None else horizon
+        if until is not None:
+            degradation, baseline_p95, fault_p95 = yardstick.degradation(start, until)
+        if over is None:
+            notes.append("it was not undone: recovery cannot be told")
+        elif yardstick.problem is None:
+            recover, recovered, note = yardstick.recovery(over, horizon)
+            notes += [note] if note else []
+        if yardstick.problem is not None:
+            notes.append(yardstick.problem)
+    return FaultOutcome(
+        id=record.id,
+        fault=record.fault,
+        target=record.target,
+        phase=phase_of(history, record),
+        injected_ns=start,
+        over_ns=over,
+        bit=record.bit,
+        gone=record.gone,
+        errors=errors,
+        downtime_s=downtime,
+        downtime_resolution_s=resolution,
+        error_clusters=clusters,
+        time_to_recover_s=recover,
+        recovered=recovered,
+        degradation=degradation,
+        baseline_p95_ns=baseline_p95,
+        fault_p95_ns=fault_p95,
+        window_s=None if yardstick.problem else yardstick.window_ns / S,
+        notes=tuple(notes),
+    )
+
+
+def phase_of(history: History, record: FaultRecord) -> str | None:
+    """The phase in which a fault was injected, or else was planned to be."""
+    at_ns = record.injected_ns
+    if at_ns is None:
+        planned = {str(each.get("id")): each for each in history.plan.get("faults") or []}
+        at_ns = planned.get(record.id, {}).get("start_ns")
+    for phase in history.phases:
+        if at_ns is not None and phase.start_ns <= at_ns < phase.end_ns:
+            return phase.name
+    return None
+
+
+def _downtime(requests: pd.DataFrame, start_ns: int, end_ns: int | None) -> tuple[int, float, float | None, int]:
+    """Failures of a fault: their number, first to last in seconds, the resolution of that, and clusters of them."""
+    sent, done = requests["sent_ns"].to_numpy(np.int64), requests["done_ns"].to_numpy(np.int64)
+    within = (done >= start_ns) & (requests["ending"] != "dropped").to_numpy(bool)
+    if end_ns is not None:
+        within &= sent < end_ns
+    failed = within & outages(requests)
+    count = int(failed.sum())
+    times = np.sort(np.maximum(sent[within], start_ns))
+    if not count:
+        return 0, 0.0, None, 0
+    bad = np.sort(np.maximum(sent[failed], start_ns))
+    first, last = int(bad[0]), int(bad[-1])
+    # Half the gap to the neighbours: the service may have failed that much earlier, or later.
+    before = times[times < first]
+    after = times[times > last]
+    gaps = [first - int(before[-1])] if len(before) else []
+    gaps += [int(after[0]) - last] if len(after) else []
+    typical = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    clusters = 1 + int((np.diff(bad) > max(S, 10 * typical)).sum())
+    return count, (last - first) / S, sum(gaps) / 2 / S if gaps else None, clusters
+
+
+class _Yardstick:
+    """The run's own baseline: medians per swarm and route, and how its windows scatter."""
+
+    def __init__(self) -> None:
+        self.problem: str | None = None
+        self.window_ns = S
+        self.intended: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self.response: npt.NDArray[np.float64] = np.empty(0)
+        self.relative: npt.NDArray[np.float64] = np.empty(0)
+        self.failed: Flags = np.empty(0, bool)
+        self.limits = (math.inf, math.inf)
+        self.failures_are_normal = False
+        self.centre = 1.0
+        self._baseline: Flags = np.empty(0, bool)
+
+    @classmethod
+    def of(cls, history: History) -> "_Yardstick":
+        self, requests = cls(), history.requests
+        spans = [(phase.start_ns, phase.end_ns) for phase in history.phases if phase.kind == "baseline"]
+        if not spans:
+            self.problem = "the run has no baseline to compare with"
+            return self
+        requests = requests[(requests["ending"] != "dropped").to_numpy(bool)]
+        self.intended = requests["intended_ns"].to_numpy(np.int64)
+        response = (requests["done_ns"].to_numpy(np.int64) - self.intended).astype(np.float64)
+        failed = outages(requests)
+        swarm, route = (requests[name].astype("category").cat.codes.to_numpy(np.int64) for name in ("swarm", "route"))
+        group = (swarm + 1) * 100_003 + route + 1
+        baseline = np.zeros(len(requests), bool)
+        for start, end in spans:
+            baseline |= (self.intended >= start) & (self.intended < end)
+        answered = baseline & ~failed
+        keys, counts, medians = grouped_quantiles(group[answered], response[answered], (0.5,))
+        kept = counts >= _BASELINE_SAMPLES
+        keys, medians = keys[kept], medians[kept, 0]
+        if not len(keys):
+            self.problem = f"no route has {_BASELINE_SAMPLES} answered requests in the baseline"
+            return self
+        index = np.clip(np.searchsorted(keys, group), 0, len(keys) - 1)
+        use = keys[index] == group
+        self.intended, self.response, self.failed = self.intended[use], response[use], failed[use]
+        self.relative = self.response / np.maximum(medians[index[use]], 1.0)
+        self._baseline = baseline[use]
+        self._scatter(sum(end - start for start, end in spans), spans[0][0])
+        return self
+
+    def _scatter(self, length_ns: int, start_ns: int) -> None:
+        count = int(self._baseline.sum())
+        self.window_ns = max(S, math.ceil(_PER_WINDOW * length_ns / count / S) * S)
+        if self.window_ns > _LONGEST_WINDOW_NS:
+            self.problem = (
+                f"{count} requests in {length_ns / S:g} s of baseline are too few to tell windows of time apart"
+            )
+            return
+        windows = self._windows(self._baseline, start_ns)
+        if len(windows[0]) < 5:
+            self.problem = f"a baseline of {len(windows[0])} windows of {self.window_ns / S:g} s is too short"
+            return
+        _, medians, tails, failing = windows
+        self.centre = float(np.median(medians))
+        self.failures_are_normal = bool(failing.mean() > 0.2)
+        self.limits = (
+            max(1.5 * self.centre, _robust_limit(medians)),
+            max(3.0 * float(np.median(tails)), _robust_limit(tails)),
+        )
+
+    def _windows(self, select: Flags, start_ns: int) -> tuple[npt.NDArray[Any], ...]:
+        """Index, median and p90 of answered requests, and whether any failed, of each window that has requests."""
+        index = (self.intended[select] - start_ns) // self.window_ns
+        failed = self.failed[select]
+        relative = np.where(failed, math.inf, self.relative[select])
+        keys, _, table = grouped_quantiles(index, relative, (0.5, 0.9))
+        failing = np.isin(keys, np.unique(index[failed]))
+        return keys, table[:, 0], table[:, 1], failing
+
+    def degradation(self, start_ns: int, end_ns: int) -> tuple[float | None, float | None, float | None]:
+        """The slowdown between two times as a multiple, and the p95 in ns of baseline and fault for the same routes."""
+        select = (self.intended >= start_ns) & (self.intended < end_ns) & ~self.failed
+        base = self._baseline & ~self.failed
+        if self.problem is not None or not select.any():
+            return None, None, None
+        _, medians, _, _ = self._windows(select, start_ns)
+        ratio = max(1.0, float(np.median(medians)) / self.centre)
+        return ratio, quantile(self.response[base], 0.95), quantile(self.response[select], 0.95)
+
+    def recovery(self, over_ns: int, horizon_ns: int | None) -> tuple[float | None, bool | None, str | None]:
+        """Seconds from the undo until healthy windows in a row; infinite when there were none; None if too short."""
+        select = self.intended >= over_ns
+        if horizon_ns is not None:
+            select &= self.intended < horizon_ns
+        keys, medians, tails, failing = self._windows(select, over_ns)
+        if len(keys) < HEALTHY_IN_A_ROW:
+            seen = len(keys) * self.window_ns / S
+            return None, None, f"only {seen:g} s of load were observed after the undo"
+        bad = (medians > self.limits[0]) | (tails > self.limits[1])
+        if not self.failures_are_normal:
+            bad |= failing
+        healthy = 0
+        for index, is_bad in enumerate(bad):
+            healthy = 0 if is_bad else healthy + 1
+            if healthy == HEALTHY_IN_A_ROW:
+                return float(keys[index - HEALTHY_IN_A_ROW + 1]) * self.window_ns / S, True, None
+        observed = (float(keys[-1]) + 1) * self.window_ns / S
+        return math.inf, False, f"not recovered in the {observed:g} s that were observed"
+
+
+def _robust_limit(values: npt.NDArray[np.float64]) -> float:
+    """Median + 4 sigma, sigma from the median absolute deviation: one stall in the baseline does not widen it."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return math.inf
+    centre = float(np.median(finite))
+    return centre + 4 * 1.4826 * float(np.median(np.abs(finite - centre)))
