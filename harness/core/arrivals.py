@@ -84,6 +84,8 @@ def schedule(
 ) -> Iterator[Arrival]:
     """The open-loop arrivals of one swarm that fall to one worker, in order, inside [0, duration).
 
+    A burst brings its own end: it is sent whole, whatever the duration.
+
     Args:    arrivals: as in plan.json: {"kind": "poisson", "rate": 25.0}, kinds constant, poisson, burst (count, over),
              ramp (from, to); times in seconds, rates per second. seed, name: of the run and of the swarm; together they
              fix the schedule. worker, workers: every workers-th arrival, starting with this worker's number.
@@ -92,7 +94,7 @@ def schedule(
     if not 0 <= worker < workers:
         raise ValueError(f"worker {worker} of {workers}")
     offsets = _offsets(arrivals, random.Random(f"{seed}:{name}"), duration_ns / SECOND)
-    return _shared(offsets, duration_ns, worker, workers)
+    return _shared(offsets, None if arrivals.get("kind") == "burst" else duration_ns, worker, workers)
 
 
 def closed_loop(arrivals: Mapping[str, Any]) -> Closed | None:
@@ -132,10 +134,10 @@ def _offsets(arrivals: Mapping[str, Any], rng: random.Random, duration_s: float)
     raise ValueError(f"arrivals: wanted kind constant, poisson, burst or ramp, got {kind!r}")
 
 
-def _shared(offsets: Iterator[float], duration_ns: int, worker: int, workers: int) -> Iterator[Arrival]:
+def _shared(offsets: Iterator[float], duration_ns: int | None, worker: int, workers: int) -> Iterator[Arrival]:
     for index, offset_s in enumerate(offsets):
         offset_ns = round(offset_s * SECOND)
-        if offset_ns >= duration_ns:
+        if duration_ns is not None and offset_ns >= duration_ns:
             return
         if index % workers == worker:
             yield Arrival(index, offset_ns)
