@@ -49,11 +49,12 @@ class Runtime:
 
     @property
     def bus(self) -> "Bus":
-        """The message bus of this process. It connects at its first use; `start_bus` waits for that."""
+        """The message bus of this process; `process.py` has connected it before a role starts."""
         if self._bus is None:
             from harness.emulator.messaging import Bus  # keystone and glance have no use for it
 
-            self._bus = Bus(self.settings, role=self.role, rng=self.rng)
+            self._bus = Bus.of(self.settings, name=f"{self.role}-{self.index}")
+            self._bus.drop_cast = lambda topic, method: self.chance(self.truth.lost_cast)
         return self._bus
 
     @property
@@ -74,6 +75,10 @@ class Runtime:
     def scaled(self, seconds: float) -> float:
         """A duration of the real control plane, in this cloud's seconds."""
         return self.settings.scaled(seconds)
+
+    def my_hosts(self) -> list[str]:
+        """The simulated hypervisors that this process plays: every `settings.computes`-th."""
+        return self.settings.hypervisors.hosts()[self.index :: self.settings.computes]
 
     def chance(self, probability: float) -> bool:
         """Whether a truth switch strikes this time."""

