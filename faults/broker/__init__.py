@@ -1,0 +1,1 @@
+"""Faults of the message broker: one file each, named as the fault."""

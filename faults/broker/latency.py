@@ -1,0 +1,14 @@
+"""`broker.latency`: the way to the message broker is long."""
+
+from faults.means.link import LinkLatency
+
+
+class BrokerLatency(LinkLatency):
+    """Every delivery and confirm of the broker is late. Blast radius: one link of the proxy."""
+
+    name = "broker.latency"
+    effect = (
+        "each RPC takes longer by `latency` per hop, and a boot has many hops; nothing fails below the RPC time-out"
+    )
+    twin = "broker in another site, slow broker (SCALE B13)"
+    source = "docs/faults.md, B13; delay measured from arrival, as Toxiproxy's latency toxic does"

@@ -1,0 +1,1 @@
+"""Faults of the SQL server: one file each, named as the fault."""

@@ -1,0 +1,157 @@
+"""Targets: what a fault may touch, given explicitly as plain data, never searched for.
+
+    database:
+      kind: database                         # database | broker | service: a word for readers
+      link: {control: 127.0.0.1:8474, token: {file: /state/proxy.json, key: token}, name: database}
+      process: {pid_file: /run/db.pid, command: mariadbd}     # or pid + start; a JSON pid file with `name`
+      restart: {argv: [bash, -c, ...]}       # or {url: http://127.0.0.1:1/..., token: {file: ...}}
+      probe: {protocol: mysql, address: 127.0.0.1:3306}       # user, password, database: log in and SELECT 1
+
+Each part is a means; a fault says which it needs. Secrets are named by file or environment variable (`faults.secret`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from faults.errors import TargetUnfit
+from faults.processes import Identity, command_line, identify
+from faults.secret import Secret
+
+
+class LinkMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A link of a fault proxy: its control's `host:port`, the token, the link's name there."""
+
+    control: str
+    name: str
+    token: Secret
+
+
+class ProcessMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One process, with all its children: by `pid` (and `start`, clock ticks since boot), or by `pid_file`.
+
+    A pid file holds the number on its first line, or JSON: `{"pid": 1}`, `{NAME: {"pid": 1}}`,
+    `[{"name": NAME, "pid": 1}]`, or one of these under "processes".
+    `command`: what its command line must contain; guards against a stale pid file.
+    """
+
+    pid: int = 0
+    start: int | None = None
+    pid_file: str = ""
+    name: str = ""
+    command: str = ""
+
+    def identity(self) -> Identity:
+        """The process as it is now.
+
+        Raises:  TargetUnfit when it is gone or is not the one meant.
+        """
+        pid = self.pid or self._pid_from_file()
+        found = identify(pid)
+        if found is None:
+            raise TargetUnfit(f"process {pid}{f' ({self.pid_file})' if self.pid_file else ''} does not run")
+        if self.start is not None and found.start != self.start:
+            raise TargetUnfit(f"process {pid} started at {found.start}, wanted {self.start}: another one has its pid")
+        if self.command and self.command not in command_line(pid):
+            raise TargetUnfit(f"process {pid} is '{command_line(pid)[:80]}', wanted '{self.command}' in it")
+        return found
+
+    def _pid_from_file(self) -> int:
+        try:
+            text = Path(self.pid_file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise TargetUnfit(f"pid file {self.pid_file}: {error.strerror}") from error
+        first = text.split("\n", 1)[0].strip()
+        if first.isdigit():
+            return int(first)
+        try:
+            document = json.loads(text)
+            if isinstance(document, Mapping) and "processes" in document:
+                document = document["processes"]
+            if isinstance(document, list):
+                document = next(entry for entry in document if entry.get("name") == self.name)
+            elif "pid" not in document:
+                document = document[self.name]
+            return int(document if isinstance(document, int) else document["pid"])
+        except (ValueError, KeyError, TypeError, StopIteration, AttributeError):
+            named = f" for '{self.name}'" if self.name else ""
+            raise TargetUnfit(f"pid file {self.pid_file}: no pid{named} in it") from None
+
+
+class RestartMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to start the process again: a command, run detached, or a supervisor's URL (POST with bearer token).
+
+    The command is kept in the journal (0600), so it should not hold secrets.
+    """
+
+    argv: tuple[str, ...] = ()
+    url: str = ""
+    token: Secret | None = None
+    body: dict[str, Any] = {}
+    within_s: float = 30.0  # how long the command or the request may take
+
+
+class ProbeMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to see whether the server answers, at `address` (`host:port`, the server itself rather than a link).
+
+    Without `user` the server's own greeting is asked for, which every protocol here gives before any login; with it, a
+    SQL server is logged in to and `SELECT 1` must answer.
+    """
+
+    protocol: Literal["postgresql", "mysql", "amqp", "tcp"]
+    address: str
+    user: str = ""
+    password: Secret | None = None
+    database: str = ""
+
+
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One named target and the means it offers."""
+
+    kind: Literal["database", "broker", "service", "proxy_link", "process"] = "service"
+    link: LinkMeans | None = None
+    process: ProcessMeans | None = None
+    restart: RestartMeans | None = None
+    probe: ProbeMeans | None = None
+
+
+def read_target(data: Mapping[str, Any]) -> Target:
+    """A target from plain data.
+
+    Raises:  ValueError naming the part that is wrong.
+    """
+    try:
+        target = msgspec.convert(data, Target)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
+    if target.process is not None and bool(target.process.pid) == bool(target.process.pid_file):
+        raise ValueError("process: wanted exactly one of pid and pid_file")
+    if target.restart is not None and bool(target.restart.argv) == bool(target.restart.url):
+        raise ValueError("restart: wanted exactly one of argv and url")
+    for part, address in (
+        ("link.control", target.link.control if target.link else None),
+        ("probe.address", target.probe.address if target.probe else None),
+    ):
+        if address is not None and not split_address(address):
+            raise ValueError(f"{part}: wanted host:port; got '{address}'")
+    for part, secret in (
+        ("link.token", target.link.token if target.link else None),
+        ("restart.token", target.restart.token if target.restart else None),
+        ("probe.password", target.probe.password if target.probe else None),
+    ):
+        if secret is not None and bool(secret.file) == bool(secret.env):
+            raise ValueError(f"{part}: wanted exactly one of file and env")
+    return target
+
+
+def split_address(address: str) -> tuple[str, int] | None:
+    """`host:port` as a pair, None when it is not one."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        return None
+    return host.strip("[]"), int(port)

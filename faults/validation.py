@@ -1,0 +1,86 @@
+"""Whether a plan's faults can be what they say, decided from data alone before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from faults.fault import Fault
+from faults.parameters import parse_parameters
+from faults.registry import registered
+from faults.targets import Target, read_target
+from harness.core.units import format_ns
+
+
+def problems_of(plan_faults: Sequence[Mapping[str, Any]], targets: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """See `faults.validate`."""
+    problems: list[str] = []
+    read: dict[str, Target | None] = {}
+    sound: list[tuple[Mapping[str, Any], type[Fault], Target]] = []
+    ids = [str(planned["id"]) for planned in plan_faults]
+    for planned in plan_faults:
+        own = _problems_of_one(planned, targets, read)
+        if ids.count(str(planned["id"])) > 1:
+            own.append("another fault has the same id")
+        problems += [f"{planned['id']}: {problem}" for problem in own]
+        kind, target = registered().get(planned["fault"]), read.get(planned["target"])
+        if kind is not None and target is not None:
+            sound.append((planned, kind, target))
+    for i, (planned, kind, target) in enumerate(sound):
+        for other, other_kind, other_target in sound[:i]:
+            shared = exclusive_claims(kind, target) & exclusive_claims(other_kind, other_target)
+            if shared and _overlap(planned, other):
+                problems.append(
+                    f"{planned['id']}: overlaps {other['id']} on '{planned['target']}': both need its "
+                    f"{', '.join(sorted(claim.split(':', 1)[0] for claim in shared))} for themselves; let one start at "
+                    f"or after {format_ns(other['start_ns'] + other['duration_ns'])} of the run"
+                )
+    return problems
+
+
+def exclusive_claims(kind: type[Fault], target: Target) -> set[str]:
+    """What a fault must have for itself on this target: `means:data`, equal when two names mean the same thing."""
+    if kind.stacks:
+        return set()
+    claims = set()
+    for means in kind.needs:
+        part = getattr(target, means)
+        if means in ("process", "link") and part is not None:
+            claims.add(f"{means}:{msgspec.json.encode(part).decode()}")
+    return claims
+
+
+def _problems_of_one(
+    planned: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]], read: dict[str, Target | None]
+) -> list[str]:
+    problems: list[str] = []
+    kind = registered().get(planned["fault"])
+    if kind is None:
+        problems.append(f"unknown fault '{planned['fault']}'; wanted one of {', '.join(sorted(registered()))}")
+    else:
+        problems += parse_parameters(kind.parameters, planned.get("params", {}))[1]
+    if planned["duration_ns"] <= 0:
+        problems.append("wanted a duration above zero")
+    name = planned["target"]
+    if name not in targets:
+        problems.append(f"unknown target '{name}'; wanted one of {', '.join(sorted(targets)) or '(there are none)'}")
+        return problems
+    if name not in read:
+        try:
+            read[name] = read_target(targets[name])
+        except ValueError as error:
+            read[name] = None
+            problems.append(f"target '{name}': {error}")
+    target = read[name]
+    if kind is not None and target is not None:
+        missing = [means for means in kind.needs if getattr(target, means) is None]
+        if missing:
+            problems.append(f"target '{name}' has no {', '.join(missing)}; {kind.name} needs {', '.join(kind.needs)}")
+    return problems
+
+
+def _overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    one_end, other_end = one["start_ns"] + one["duration_ns"], other["start_ns"] + other["duration_ns"]
+    return bool(one["start_ns"] < other_end and other["start_ns"] < one_end)
