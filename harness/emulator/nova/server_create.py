@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, select
 
 from harness.emulator.database import Statement
 from harness.emulator.http import ApiError, Caller, require
+from harness.emulator.messaging import CallContext
 from harness.emulator.nova import instances, quota, states, validation
 from harness.emulator.nova.compute_api import ComputeApi, base_of
 from harness.emulator.nova.flavors import find as find_flavor
@@ -157,16 +158,16 @@ async def create(api: ComputeApi, req: Any, resp: Any) -> None:
     _answer(api, req, resp, server, new)
 
 
-def bus_context(req: Any) -> dict[str, Any]:
+def bus_context(req: Any) -> CallContext:
     """What travels with a message about who asked."""
     caller: Caller = req.context.caller
-    return {
-        "request_id": req.context.request_id,
-        "user_id": caller.user_id,
-        "project_id": caller.project_id,
-        "roles": sorted(caller.roles),
-        "is_admin": caller.is_admin,
-    }
+    return CallContext(
+        request_id=req.context.request_id,
+        user_id=caller.user_id,
+        project_id=caller.project_id,
+        roles=tuple(sorted(caller.roles)),
+        is_admin=caller.is_admin,
+    )
 
 
 async def _image(

@@ -1,0 +1,242 @@
+"""nova-scheduler: chooses a host for each instance and claims its resources in placement, one claim at a time."""
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from harness.emulator.database import Statement, in_list
+from harness.emulator.messaging import CallContext
+from harness.emulator.nova.compute_api import is_up
+from harness.emulator.nova.errors import NoValidHost
+from harness.emulator.nova.schema import compute_nodes, services
+from harness.emulator.nova.service_record import ServiceRecord
+
+if TYPE_CHECKING:
+    from harness.emulator.runtime import Runtime
+
+log = logging.getLogger("squall.nova.scheduler")
+MICROVERSION = "1.36"
+HOST_STATES_KEPT_S = 1.0  # Nova reads host states anew for each request; a burst of single requests shares a second's
+
+GET_HOSTS = Statement(
+    select(
+        compute_nodes.c.uuid,
+        compute_nodes.c.host,
+        compute_nodes.c.failed_builds,
+        services.c.disabled,
+        services.c.forced_down,
+        services.c.last_seen_up,
+        services.c.created_at,
+    )
+    .select_from(compute_nodes.join(services, services.c.host == compute_nodes.c.host))
+    .where(services.c.binary == "nova-compute", in_list(compute_nodes.c.uuid, "uuids"))
+)
+
+
+class _Host:
+    """A candidate: what is free there, and the allocation request that takes a share of it."""
+
+    __slots__ = ("allocation", "failed_builds", "free", "name", "order", "uuid")
+
+    def __init__(
+        self, name: str, uuid: str, failed_builds: int, allocation: Mapping[str, Any], free: dict[str, int], order: int
+    ) -> None:
+        self.name = name
+        self.uuid = uuid
+        self.failed_builds = failed_builds
+        self.allocation = allocation
+        self.free = free
+        self.order = order
+
+    def weight(self, largest: Mapping[str, int]) -> float:
+        """Sum of the free shares, each relative to the roomiest candidate: Nova's RAM, CPU and disk weighers."""
+        return sum(self.free[name] / most for name, most in largest.items())
+
+    def has_room(self, wanted: Mapping[str, int]) -> bool:
+        return all(self.free.get(name, 0) >= amount for name, amount in wanted.items())
+
+    def selection(self) -> dict[str, Any]:
+        return {
+            "service_host": self.name,
+            "nodename": self.name,
+            "compute_node_uuid": self.uuid,
+            "allocation_request": self.allocation,
+            "allocation_request_version": MICROVERSION,
+        }
+
+
+class Scheduler:
+    """RPC endpoint of topic `scheduler`."""
+
+    def __init__(self, runtime: "Runtime") -> None:
+        self.runtime = runtime
+        self.settings = runtime.settings.nova
+        self.cell = runtime.database("nova_cell1")
+        self.placement = runtime.service("placement", user="nova")
+        self._states: dict[str, Mapping[str, Any]] = {}
+        self._states_until = 0.0
+
+    async def select_destinations(
+        self,
+        context: CallContext,
+        *,
+        request_spec: dict[str, Any],
+        instance_uuids: list[str],
+        return_objects: bool = True,
+        return_alternates: bool = True,
+    ) -> list[list[dict[str, Any]]]:
+        """A list of selections for each instance: the claimed host first, alternates after it.
+
+        Raises: NoValidHost; the claims made so far are then given back.
+        """
+        flavor = request_spec["flavor"]
+        wanted = {"VCPU": flavor["vcpus"], "MEMORY_MB": flavor["memory_mb"]}
+        disk = flavor["root_gb"] + flavor["ephemeral_gb"] + (flavor["swap"] + 1023) // 1024
+        if disk:
+            wanted["DISK_GB"] = disk
+        candidates = await self._candidates(wanted)
+        hosts = await self._filtered(candidates, request_spec)
+        claimed: list[str] = []
+        try:
+            return await self._place(hosts, wanted, request_spec, instance_uuids, claimed, context)
+        except BaseException:
+            for uuid in claimed:
+                await self.placement.delete(f"/allocations/{uuid}", microversion=MICROVERSION)
+            raise
+
+    async def _place(
+        self,
+        hosts: list[_Host],
+        wanted: Mapping[str, int],
+        spec: Mapping[str, Any],
+        instance_uuids: Sequence[str],
+        claimed: list[str],
+        context: CallContext,
+    ) -> list[list[dict[str, Any]]]:
+        largest = {name: max((host.free.get(name, 0) for host in hosts), default=1) or 1 for name in wanted}
+        heap = [(host.failed_builds, -host.weight(largest), host.order, host) for host in hosts]
+        heapq.heapify(heap)
+        chosen: list[list[dict[str, Any]]] = []
+        for uuid in instance_uuids:
+            host = await self._claim_best(heap, wanted, spec, uuid, context)
+            if host is None:
+                raise NoValidHost("There are not enough hosts available.")
+            claimed.append(uuid)
+            selections = [host.selection()]
+            selections.extend(self._alternates(heap, host, wanted))
+            chosen.append(selections)
+            if host.has_room(wanted):
+                heapq.heappush(heap, (host.failed_builds, -host.weight(largest), host.order, host))
+        return chosen
+
+    async def _claim_best(
+        self,
+        heap: list[tuple[int, float, int, _Host]],
+        wanted: Mapping[str, int],
+        spec: Mapping[str, Any],
+        uuid: str,
+        context: CallContext,
+    ) -> _Host | None:
+        while heap:
+            host = self._take(heap)
+            if await self._claim(host, uuid, spec, context):
+                for name, amount in wanted.items():
+                    host.free[name] -= amount
+                return host
+        return None
+
+    def _take(self, heap: list[tuple[int, float, int, _Host]]) -> _Host:
+        """The best host, or one of the best `host_subset_size` by lot."""
+        size = min(self.settings.host_subset_size, len(heap))
+        if size == 1:
+            return heapq.heappop(heap)[3]
+        best = [heapq.heappop(heap) for _ in range(size)]
+        picked = best.pop(self.runtime.rng.randrange(size))
+        for entry in best:
+            heapq.heappush(heap, entry)
+        return picked[3]
+
+    def _alternates(
+        self, heap: list[tuple[int, float, int, _Host]], taken: _Host, wanted: Mapping[str, int]
+    ) -> list[dict[str, Any]]:
+        count = self.settings.scheduler_max_attempts - 1
+        # The head of a heap holds its best entries in no strict order; an alternate need not be the very next best.
+        near = [entry[3] for entry in heap[: count + 2] if entry[3] is not taken and entry[3].has_room(wanted)]
+        return [host.selection() for host in near[:count]]
+
+    async def _claim(self, host: _Host, uuid: str, spec: Mapping[str, Any], context: CallContext) -> bool:
+        body = {
+            "allocations": host.allocation["allocations"],
+            "consumer_generation": None,
+            "project_id": spec["project_id"],
+            "user_id": spec["user_id"],
+        }
+        for _ in range(4):  # a provider's generation moved meanwhile: Nova tries a claim again
+            response = await self.placement.put(
+                f"/allocations/{uuid}", json=body, microversion=MICROVERSION, request_id=context.request_id or None
+            )
+            if response.status == 204:
+                return True
+            if response.status != 409 or b"concurrent_update" not in response.body:
+                log.warning("claim of %s on %s: %s %s", uuid, host.name, response.status, response.body[:200])
+                return False
+        return False
+
+    async def _candidates(self, wanted: Mapping[str, int]) -> dict[str, Any]:
+        resources = ",".join(f"{name}:{amount}" for name, amount in wanted.items())
+        limit = self.runtime.settings.placement.max_allocation_candidates
+        response = await self.placement.get(
+            f"/allocation_candidates?limit={limit}&resources={resources}", microversion=MICROVERSION
+        )
+        if not response.ok:
+            raise RuntimeError(f"placement answered {response.status} when asked for candidates")
+        found: dict[str, Any] = response.json()
+        return found
+
+    async def _filtered(self, candidates: Mapping[str, Any], spec: Mapping[str, Any]) -> list[_Host]:
+        requests: dict[str, Mapping[str, Any]] = {}
+        for request in candidates["allocation_requests"]:
+            requests.setdefault(next(iter(request["allocations"])), request)
+        states = await self._host_states(list(requests))
+        down_after_s = self.runtime.scaled(self.settings.service_down_time_s)
+        forced = spec.get("force_hosts")
+        hosts: list[_Host] = []
+        for uuid, request in requests.items():
+            state = states.get(uuid)
+            if state is None or state["disabled"] or not is_up(state, down_after_s):
+                continue
+            if forced and state["host"] not in forced:
+                continue
+            resources = candidates["provider_summaries"][uuid]["resources"]
+            free = {name: amount["capacity"] - amount["used"] for name, amount in resources.items()}
+            hosts.append(_Host(state["host"], uuid, state["failed_builds"], request, free, len(hosts)))
+        if not hosts:
+            raise NoValidHost("There are not enough hosts available.")
+        if self.settings.shuffle_best_same_weighed_hosts:
+            orders = list(range(len(hosts)))
+            self.runtime.rng.shuffle(orders)
+            for host, order in zip(hosts, orders, strict=True):
+                host.order = order
+        return hosts
+
+    async def _host_states(self, uuids: list[str]) -> dict[str, Mapping[str, Any]]:
+        now = asyncio.get_running_loop().time()
+        if now < self._states_until and all(uuid in self._states for uuid in uuids):
+            return self._states
+        rows = await self.cell.fetch(GET_HOSTS, uuids=uuids)
+        self._states = {row["uuid"]: row for row in rows}
+        self._states_until = now + self.runtime.scaled(HOST_STATES_KEPT_S)
+        return self._states
+
+
+async def start(runtime: "Runtime") -> ServiceRecord:
+    """Serve topic `scheduler`; returns when requests are taken."""
+    name = f"scheduler-{runtime.index}" if runtime.index else "scheduler"
+    record = ServiceRecord(runtime, host=name, binary="nova-scheduler", topic="scheduler")
+    await record.start()
+    await runtime.bus.serve("scheduler", Scheduler(runtime), server=name)
+    return record
