@@ -61,7 +61,7 @@ def undo_one(journal: Journal, fault: OpenFault, by: str, say: Callable[[str, An
     Args:    say: told "undoing", "undone", "gone" or "not_gone", each with a detail, as they happen.
     """
     tell = say or (lambda event, detail: None)
-    with journal.undoing():
+    with journal.undoing(fault.id):
         state = journal.read()
         if state is None or fault.id not in state.open:
             tell("gone", "undone by another process")

@@ -129,7 +129,7 @@ class Journal:
     def end(self) -> None:
         """Nothing is open: the watchdog may go, and the file too."""
         self._append({"entry": "end"})
-        for path in (self.path, self.heartbeat_path, self._lock_path):
+        for path in (self.path, self.heartbeat_path, *self.path.parent.glob(f"{self.path.stem}.*.lock")):
             path.unlink(missing_ok=True)
 
     def read(self) -> JournalState | None:
@@ -166,13 +166,14 @@ class Journal:
                 state.ended = True
 
     @contextmanager
-    def undoing(self, wait_s: float = 10.0) -> Iterator[bool]:
-        """Hold the journal's lock while undoing, so that nemesis, watchdog and heal take turns.
+    def undoing(self, id: str, wait_s: float = 10.0) -> Iterator[bool]:
+        """Hold the lock of one fault while undoing it, so that nemesis, watchdog and heal take turns.
 
         The lock goes with its holder's death. A holder that hangs is not waited for beyond `wait_s`: every undo can be
         run twice, and a fault that stays is worse. Yields whether the lock is held.
         """
-        descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        path = self.path.with_suffix(f".{_file_name(id)}.lock")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             deadline = time.monotonic() + wait_s
             held = False
@@ -187,10 +188,6 @@ class Journal:
             yield held
         finally:
             os.close(descriptor)
-
-    @property
-    def _lock_path(self) -> Path:
-        return self.path.with_suffix(".lock")
 
     def _append(self, entry: dict[str, Any]) -> None:
         data = json.dumps(entry, separators=(",", ":")).encode() + b"\n"

@@ -14,7 +14,7 @@ from faults.places import private_directory
 
 
 class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a secret is: in `file` (its first line, or with `key`, "database.password", a value of JSON) or in `env`."""
+    """Where a secret is: `file` (its first line, or with `key`, "database.password", a value of JSON) or `env`."""
 
     file: str = ""
     key: str = ""

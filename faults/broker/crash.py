@@ -11,5 +11,5 @@ class BrokerCrash(ProcessCrash):
         "all connections break; messages in classic non-durable queues are lost for good; clients reconnect "
         "and declare their queues again"
     )
-    twin = "node loss, OOM kill (SCALE B9)"
+    twin = "node loss, OOM kill"
     source = "docs/faults.md, B9"

@@ -11,5 +11,5 @@ class BrokerHang(ProcessHang):
         "publishes and RPCs wait without error; API calls that cast hang and hold their request slots; long "
         "ones lose heartbeats and reconnect"
     )
-    twin = "paused VM, long garbage collection, stalled disk (SCALE B12)"
+    twin = "paused VM, long garbage collection, stalled disk"
     source = "docs/faults.md, B12; on a real control plane POST hung until the broker was back, nothing was lost"

@@ -10,5 +10,5 @@ class BrokerLatency(LinkLatency):
     effect = (
         "each RPC takes longer by `latency` per hop, and a boot has many hops; nothing fails below the RPC time-out"
     )
-    twin = "broker in another site, slow broker (SCALE B13)"
+    twin = "broker in another site, slow broker"
     source = "docs/faults.md, B13; delay measured from arrival, as Toxiproxy's latency toxic does"

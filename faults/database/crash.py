@@ -11,5 +11,5 @@ class DatabaseCrash(ProcessCrash):
         "open transactions are lost, connections break, new ones are refused until it is back; work of "
         "conductors that fails is not taken up again"
     )
-    twin = "node crash, OOM kill, power cut (SCALE D15)"
+    twin = "node crash, OOM kill, power cut"
     source = "docs/faults.md, D15; on a real control plane 12 of 18 accepted servers stayed in BUILD"

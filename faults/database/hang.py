@@ -11,5 +11,5 @@ class DatabaseHang(ProcessHang):
         "statements wait without error (clients have no read timeout by default); new connections are "
         "accepted by the kernel and hear nothing"
     )
-    twin = "paused VM, stalled disk or storage path (SCALE D12)"
+    twin = "paused VM, stalled disk or storage path"
     source = "docs/faults.md, D12; measured on MariaDB: APIs hang for the time, then answer"

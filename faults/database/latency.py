@@ -8,5 +8,5 @@ class DatabaseLatency(LinkLatency):
 
     name = "database.latency"
     effect = "every statement takes longer by `latency`; a request pays once per round trip it makes; nothing fails"
-    twin = "database in another site, busy network, slow commits (SCALE D8)"
+    twin = "database in another site, busy network, slow commits"
     source = "docs/faults.md, D8; delay measured from arrival, as Toxiproxy's latency toxic does"

@@ -99,7 +99,7 @@ class ProcessCrash(Fault):
             return  # started again already, by us or by its own supervisor
         # Orphans of a half-done kill hold ports and shared memory, and would keep the new server from starting.
         deadline = time.monotonic() + _DIE_S
-        while any([process.send(signal.SIGKILL) for process in processes]):
+        while [process for process in processes if process.send(signal.SIGKILL)]:
             if time.monotonic() > deadline:
                 raise UndoFailed(f"children of the killed process {root.pid} do not die; not started again")
             time.sleep(0.02)
