@@ -7,7 +7,8 @@ Definitions (OpenStack performance-docs, reliability test plan, version 2; impro
 - a window of time is degraded when the median of its requests is above the baseline's median + 4 robust sigma (and at
   least 1.5 times it), or likewise its p90 (at least 3 times), or when it has failures and the baseline has not.
 - time to recover: from the undo to the first of three healthy windows in a row; never, when there are none.
-- degradation: the median of the windows during the fault, as a multiple of the baseline's.
+- degradation: how many times its own baseline median the median of a route became while the fault was on, of the
+  route that suffered most; a fault that stops one route in ten is not averaged away by the other nine.
 """
 
 import math
@@ -24,6 +25,7 @@ from harness.core.quantiles import grouped_quantiles, quantile
 
 HEALTHY_IN_A_ROW = 3
 _BASELINE_SAMPLES = 20  # of a swarm and route, below which its median is no yardstick
+_DURING_SAMPLES = 10  # of a swarm and route while a fault is on, below which a median says nothing
 _PER_WINDOW = 10
 _LONGEST_WINDOW_NS = 10 * S
 
@@ -51,6 +53,7 @@ class FaultOutcome(Struct, frozen=True, kw_only=True):
     time_to_recover_s: float | None
     recovered: bool | None
     degradation: float | None
+    degraded_route: str | None
     baseline_p95_ns: float | None
     fault_p95_ns: float | None
     window_s: float | None
@@ -79,8 +82,8 @@ def _outcome(
 ) -> FaultOutcome:
     start, over = record.injected_ns, record.over_ns
     notes: list[str] = []
-    downtime = resolution = recover = degradation = None
-    baseline_p95 = fault_p95 = None
+    downtime = resolution = recover = None
+    slowdown = _Slowdown()
     errors = clusters = 0
     recovered: bool | None = None
     horizon = min((each for each in (next_ns, load_end) if each is not None), default=None)
@@ -92,7 +95,7 @@ def _outcome(
         errors, downtime, resolution, clusters = _downtime(history.requests, start, horizon)
         until = over if over is not None else horizon
         if until is not None:
-            degradation, baseline_p95, fault_p95 = yardstick.degradation(start, until)
+            slowdown = yardstick.slowdown(start, until)
         if over is None:
             notes.append("it was not undone: recovery cannot be told")
         elif yardstick.problem is None:
@@ -115,9 +118,10 @@ def _outcome(
         error_clusters=clusters,
         time_to_recover_s=recover,
         recovered=recovered,
-        degradation=degradation,
-        baseline_p95_ns=baseline_p95,
-        fault_p95_ns=fault_p95,
+        degradation=slowdown.ratio,
+        degraded_route=slowdown.route,
+        baseline_p95_ns=slowdown.baseline_p95_ns,
+        fault_p95_ns=slowdown.fault_p95_ns,
         window_s=None if yardstick.problem else yardstick.window_ns / S,
         notes=tuple(notes),
     )
@@ -158,6 +162,15 @@ def _downtime(requests: pd.DataFrame, start_ns: int, end_ns: int | None) -> tupl
     return count, (last - first) / S, sum(gaps) / 2 / S if gaps else None, clusters
 
 
+class _Slowdown(Struct, frozen=True):
+    """How much slower than in the baseline: as a multiple, of which route, and that route's p95 before and during."""
+
+    ratio: float | None = None
+    route: str | None = None
+    baseline_p95_ns: float | None = None
+    fault_p95_ns: float | None = None
+
+
 class _Yardstick:
     """The run's own baseline: medians per swarm and route, and how its windows scatter."""
 
@@ -170,8 +183,10 @@ class _Yardstick:
         self.failed: Flags = np.empty(0, bool)
         self.limits = (math.inf, math.inf)
         self.failures_are_normal = False
-        self.centre = 1.0
         self._baseline: Flags = np.empty(0, bool)
+        self._route: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self._routes: list[str] = []
+        self._group: npt.NDArray[np.int64] = np.empty(0, np.int64)
 
     @classmethod
     def of(cls, history: History) -> "_Yardstick":
@@ -185,6 +200,7 @@ class _Yardstick:
         response = (requests["done_ns"].to_numpy(np.int64) - self.intended).astype(np.float64)
         failed = outages(requests)
         swarm, route = (requests[name].astype("category").cat.codes.to_numpy(np.int64) for name in ("swarm", "route"))
+        self._routes = [str(each) for each in requests["route"].astype("category").cat.categories]
         group = (swarm + 1) * 100_003 + route + 1
         baseline = np.zeros(len(requests), bool)
         for start, end in spans:
@@ -200,7 +216,7 @@ class _Yardstick:
         use = keys[index] == group
         self.intended, self.response, self.failed = self.intended[use], response[use], failed[use]
         self.relative = self.response / np.maximum(medians[index[use]], 1.0)
-        self._baseline = baseline[use]
+        self._baseline, self._route, self._group = baseline[use], route[use], group[use]
         self._scatter(sum(end - start for start, end in spans), spans[0][0])
         return self
 
@@ -217,10 +233,10 @@ class _Yardstick:
             self.problem = f"a baseline of {len(windows[0])} windows of {self.window_ns / S:g} s is too short"
             return
         _, medians, tails, failing = windows
-        self.centre = float(np.median(medians))
+        centre = float(np.median(medians))
         self.failures_are_normal = bool(failing.mean() > 0.2)
         self.limits = (
-            max(1.5 * self.centre, _robust_limit(medians)),
+            max(1.5 * centre, _robust_limit(medians)),
             max(3.0 * float(np.median(tails)), _robust_limit(tails)),
         )
 
@@ -233,15 +249,25 @@ class _Yardstick:
         failing = np.isin(keys, np.unique(index[failed]))
         return keys, table[:, 0], table[:, 1], failing
 
-    def degradation(self, start_ns: int, end_ns: int) -> tuple[float | None, float | None, float | None]:
-        """The slowdown between two times as a multiple, and the p95 in ns of baseline and fault for the same routes."""
+    def slowdown(self, start_ns: int, end_ns: int) -> _Slowdown:
+        """Of the swarm and route that suffered most between two times; of all together when each has few samples."""
         select = (self.intended >= start_ns) & (self.intended < end_ns) & ~self.failed
         base = self._baseline & ~self.failed
         if self.problem is not None or not select.any():
-            return None, None, None
-        _, medians, _, _ = self._windows(select, start_ns)
-        ratio = max(1.0, float(np.median(medians)) / self.centre)
-        return ratio, quantile(self.response[base], 0.95), quantile(self.response[select], 0.95)
+            return _Slowdown()
+        keys, counts, medians = grouped_quantiles(self._group[select], self.relative[select], (0.5,))
+        enough = counts >= _DURING_SAMPLES
+        if not enough.any():
+            ratio = max(1.0, quantile(self.relative[select], 0.5))
+            return _Slowdown(ratio, None, quantile(self.response[base], 0.95), quantile(self.response[select], 0.95))
+        worst = int(np.argmax(np.where(enough, medians[:, 0], -math.inf)))
+        mine = self._group == keys[worst]
+        return _Slowdown(
+            max(1.0, float(medians[worst, 0])),
+            self._routes[int(self._route[mine][0])],
+            quantile(self.response[mine & base], 0.95),
+            quantile(self.response[mine & select], 0.95),
+        )
 
     def recovery(self, over_ns: int, horizon_ns: int | None) -> tuple[float | None, bool | None, str | None]:
         """Seconds from the undo until healthy windows in a row; infinite when there were none; None if too short."""
