@@ -4,7 +4,7 @@ Every process is recorded by name, pid and start time, so that only what we star
 that was given the same pid. A guardian, a process of its own with next to no imports, holds a pipe to the parent: when
 the parent dies, however it dies, the guardian ends exactly what is recorded and removes what must not stay.
 
-    python -m harness.supervise guardian --pids FILE [--remove DIR ...] [--grace S] --pipe FD [--pipe FD ...]
+    python -m harness.supervise guardian --pids FILE [--removals FILE] [--grace S] --pipe FD [--pipe FD ...]
 
 A parent-death signal would not do: it is lost when a process drops root, and a stopped child reads no pipe.
 """
@@ -164,15 +164,16 @@ class Guardian:
     """Our end of the pipe, and the process at the other end.
 
     Args:
-        pids: the pid file to act upon. remove: directories that go when we are gone.
+        pids: the pid file to act upon.
+        removals: a JSON list of directories that go when we are gone; read at that moment, may be missing.
         also: further pipes (read ends) whose closing means the same: those of a grandparent.
         grace_s: how long we, the parent, may take to end things in order when one of `also` closes.
     """
 
     def __init__(
-        self, pids: Path, *, remove: Sequence[Path] = (), grace_s: float = 0.0, also: Sequence[int] = ()
+        self, pids: Path, *, removals: Path | None = None, grace_s: float = 0.0, also: Sequence[int] = ()
     ) -> None:
-        self._pids, self._remove, self._grace_s, self._also = pids, list(remove), grace_s, list(also)
+        self._pids, self._removals, self._grace_s, self._also = pids, removals, grace_s, list(also)
         self.process, self._write_end = self._start()
 
     def _start(self) -> tuple["subprocess.Popen[bytes]", int]:
@@ -180,8 +181,8 @@ class Guardian:
         pipes = [read_end, *self._also]
         command = [sys.executable, "-S", "-m", "harness.supervise", "guardian", "--pids", str(self._pids)]
         command += ["--grace", str(self._grace_s)]
-        for directory in self._remove:
-            command += ["--remove", str(directory)]
+        if self._removals is not None:
+            command += ["--removals", str(self._removals)]
         for pipe in pipes:
             command += ["--pipe", str(pipe)]
         environment = {
@@ -230,7 +231,7 @@ class Guardian:
         os.close(self._write_end)
 
 
-def guard(pids: Path, pipes: Sequence[int], remove: Sequence[Path], grace_s: float) -> None:
+def guard(pids: Path, pipes: Sequence[int], removals: Path | None, grace_s: float) -> None:
     """Wait until one of the pipes ends, then end what the file records and remove the directories.
 
     The first pipe is the parent's. When another one ends first, the parent gets `grace_s` to end things in order.
@@ -251,10 +252,20 @@ def guard(pids: Path, pipes: Sequence[int], remove: Sequence[Path], grace_s: flo
         if not any(entry.alive for entry in entries):
             break
         kill_families(entries)
-    for directory in remove:
-        shutil.rmtree(directory, ignore_errors=True)
+    if removals is not None:
+        _remove_listed(removals)
     if not any(entry.alive for entry in PidFile.read(pids)):
         pids.unlink(missing_ok=True)
+
+
+def _remove_listed(removals: Path) -> None:
+    try:
+        directories = json.loads(removals.read_bytes())
+    except (OSError, ValueError):
+        return
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
+    removals.unlink(missing_ok=True)
 
 
 def _stat(pid: int) -> list[str] | None:
@@ -274,12 +285,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("what", choices=["guardian"])
     parser.add_argument("--pids", type=Path, required=True)
     parser.add_argument("--pipe", type=int, action="append", required=True)
-    parser.add_argument("--remove", type=Path, action="append", default=[])
+    parser.add_argument("--removals", type=Path)
     parser.add_argument("--grace", type=float, default=0.0)
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    guard(options.pids, options.pipe, options.remove, options.grace)
+    guard(options.pids, options.pipe, options.removals, options.grace)
     return 0
 
 

@@ -205,7 +205,7 @@ def command(place: Place, settings: DatabaseSettings) -> list[str]:
 def start(place: Place, settings: DatabaseSettings, log: Path) -> "subprocess.Popen[bytes]":
     """Start the server; it is not ready yet. The caller waits for it and reaps it."""
     with log.open("ab") as file:
-        return subprocess.Popen(
+        server: subprocess.Popen[bytes] = subprocess.Popen(
             command(place, settings),
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -215,6 +215,7 @@ def start(place: Place, settings: DatabaseSettings, log: Path) -> "subprocess.Po
             start_new_session=True,
             **place.identity.popen(),  # type: ignore[call-overload]
         )
+    return server
 
 
 def is_ready(place: Place, pid: int) -> bool:
@@ -266,8 +267,7 @@ def _directory(state: Path, identity: Identity, *, ephemeral: bool) -> Path:
     for base in reachable:
         if ephemeral:
             return Path(tempfile.mkdtemp(prefix="squall-pg-", dir=base))
-        # The name follows from the state directory, so that the next start finds the data again.
-        path = base / f"squall-pg-{hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:16]}"
+        path = base / _kept_name(state)
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:
@@ -293,6 +293,21 @@ def _can_reach(path: Path, identity: Identity) -> bool:
         if not status.st_mode & (0o100 if owner else 0o010 if group else 0o001):
             return False
     return True
+
+
+def kept_directory(state: Path, *, remove: bool = False) -> Path | None:
+    """Where a lasting cloud's data lies, None when there is none. Args: remove: delete it; its server must be down."""
+    inside = state / "pgdata"
+    places = [inside, *(base / _kept_name(state) for base in (Path(tempfile.gettempdir()), Path("/var/tmp")))]
+    found = next((place for place in places if place.is_dir() and not place.is_symlink()), None)
+    if remove and found is not None:
+        shutil.rmtree(found, ignore_errors=True)
+    return found
+
+
+def _kept_name(state: Path) -> str:
+    """Follows from the state directory, so that the next start finds the data again."""
+    return f"squall-pg-{hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:16]}"
 
 
 def _reachable(binaries: Binaries, directory: Path, identity: Identity) -> Path:

@@ -27,7 +27,10 @@ def metadata() -> dict[str, MetaData]:
     """Logical database -> its tables."""
     found: dict[str, MetaData] = {}
     for name, (service, attribute) in _WHERE.items():
-        found[name] = getattr(importlib.import_module(f"harness.emulator.{service}.schema"), attribute)
+        try:
+            found[name] = getattr(importlib.import_module(f"harness.emulator.{service}.schema"), attribute)
+        except ModuleNotFoundError:
+            found[name] = MetaData()
     return found
 
 
@@ -106,11 +109,12 @@ async def _has_table(database: Database, settings: DatabaseSettings, name: str, 
 async def _present(server: Database, settings: DatabaseSettings) -> set[str]:
     from sqlalchemy import column, select, table
 
+    names: Any
     if settings.dialect == "mysql":
         names = select(column("schema_name").label("name")).select_from(table("schemata", schema="information_schema"))
     else:
         names = select(column("datname").label("name")).select_from(table("pg_database", schema="pg_catalog"))
-    rows: list[Any] = await server.fetch(Statement(names))
+    rows = await server.fetch(Statement(names))
     return {str(row["name"]) for row in rows}
 
 
