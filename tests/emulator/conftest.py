@@ -1,0 +1,37 @@
+"""Fixtures of the emulator's tests: a whole cloud once for a session, a PostgreSQL once for a session."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.emulator.cloud import EmbeddedCloud
+from harness.emulator.settings import DatabaseSettings, HypervisorSettings, Settings
+from harness.emulator.standalone import StandalonePostgres
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[EmbeddedCloud]:
+    """All five services, 20 hypervisors, clocks ten times as fast, on free ports; `.clouds_yaml`, `.url("nova")`."""
+    settings = Settings(time_scale=0.1, hypervisors=HypervisorSettings(count=20))
+    settings.database.fsync = False
+    state = Path(tempfile.mkdtemp(prefix="squall-test-"))
+    try:
+        with EmbeddedCloud(settings, state) as running:
+            yield running
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[DatabaseSettings]:
+    """How to connect to an empty PostgreSQL; tests make databases of their own in it."""
+    state = Path(tempfile.mkdtemp(prefix="squall-test-"))
+    state.chmod(0o711)
+    try:
+        with StandalonePostgres(state) as server:
+            yield server.settings
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
