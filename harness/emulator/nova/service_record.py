@@ -54,7 +54,7 @@ class ServiceRecord:
         await self._database.execute(REGISTER, **row)
         self._task = asyncio.create_task(self._report())
 
-    async def stop(self) -> None:
+    async def close(self) -> None:
         """End the reports; the row stays, as for real."""
         if self._task is not None:
             self._task.cancel()

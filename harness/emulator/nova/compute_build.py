@@ -1,0 +1,245 @@
+"""The build of one instance on its host: claim, network, block devices, spawn, ACTIVE; and every way it can fail."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from harness.emulator.messaging import CallContext, MessagingError, RemoteError
+from harness.emulator.nova import states
+from harness.emulator.nova.compute_hosts import Host
+from harness.emulator.nova.errors import BuildAbortException, RescheduledException
+from harness.emulator.settings import SpreadSettings
+from harness.emulator.timestamps import utcnow_iso
+
+if TYPE_CHECKING:
+    from harness.emulator.nova.compute import Compute
+
+log = logging.getLogger("squall.nova.compute")
+_GONE = ("InstanceNotFound", "UnexpectedDeletingTaskStateError")
+
+
+class _Deleted(Exception):
+    """The instance was deleted while it was built."""
+
+
+class Builder:
+    """Builds instances for all hosts of a process."""
+
+    def __init__(self, compute: "Compute") -> None:
+        self.compute = compute
+        self.runtime = compute.runtime
+        self.settings = compute.settings
+        self._plugs: dict[tuple[str, str], asyncio.Event] = {}
+
+    def plugged(self, uuid: str, port_id: str) -> None:
+        """Neutron says that a port is wired; whoever waits for it goes on, nobody else cares."""
+        event = self._plugs.get((uuid, port_id))
+        if event is not None:
+            event.set()
+
+    async def pause(self, spread: SpreadSettings) -> None:
+        """The simulated duration of hypervisor work."""
+        if spread.high_s > 0:
+            await asyncio.sleep(self.runtime.rng.uniform(spread.low_s, spread.high_s))
+
+    async def build(
+        self,
+        context: CallContext,
+        host: Host,
+        instance: dict[str, Any],
+        spec: dict[str, Any],
+        filter_properties: dict[str, Any],
+        requested: list[dict[str, Any]],
+        alternates: list[dict[str, Any]],
+    ) -> None:
+        """From BUILD/scheduling to ACTIVE, to ERROR, or back to the conductor for another host."""
+        uuid = instance["uuid"]
+        started = utcnow_iso()
+        save = self.compute.conductor.save
+        failure: Exception | None = None
+        try:
+            changes = {"vm_state": states.BUILDING, "task_state": None}
+            await save(context, uuid, changes, ["scheduling", None])
+            await self._on_host(context, host, instance, spec, requested)
+            host.build_succeeded()
+        except _Deleted:
+            host.build_failed()  # as Nova counts it
+            host.release(uuid, orjson.loads(instance["flavor"]))
+        except RescheduledException as error:
+            failure = error
+            host.build_failed()
+            host.release(uuid, orjson.loads(instance["flavor"]))
+            await self._reschedule(context, instance, spec, filter_properties, requested, alternates, error)
+        except RemoteError as error:
+            if error.exc_type in _GONE:
+                return  # deleted before its build began
+            failure = error
+            host.build_failed()
+            await self._set_error(context, host, instance, error)
+        except Exception as error:
+            failure = error
+            host.build_failed()
+            await self._set_error(context, host, instance, error)
+        await self.compute.finish_event(context, uuid, "compute__do_build_and_run_instance", started, failure)
+
+    async def _on_host(
+        self,
+        context: CallContext,
+        host: Host,
+        instance: dict[str, Any],
+        spec: Mapping[str, Any],
+        requested: list[dict[str, Any]],
+    ) -> None:
+        """Raises: _Deleted, BuildAbortException, RescheduledException."""
+        uuid = instance["uuid"]
+        save = self.compute.conductor.save
+        plugs: dict[str, asyncio.Event] = {}
+        networking: asyncio.Task[list[dict[str, Any]]] | None = None
+
+        def expect(port_id: str) -> None:
+            plugs[port_id] = self._plugs[(uuid, port_id)] = asyncio.Event()
+
+        try:
+            host.claim(uuid, orjson.loads(instance["flavor"]))
+            await save(context, uuid, {"host": host.name, "node": host.name, "launched_on": host.name})
+            await save(context, uuid, {"vm_state": states.BUILDING, "task_state": "networking"}, [None])
+            if requested:
+                networking = asyncio.create_task(
+                    self.compute.network.allocate(
+                        context, instance, requested, spec.get("security_groups") or [], host.name, expect
+                    )
+                )
+            changes = {"task_state": "block_device_mapping", "root_device_name": "/dev/vda"}
+            await save(context, uuid, changes, ["networking"])
+            info = await networking if networking is not None else []
+            if info:
+                await self._save_network(context, uuid, info)
+            await save(context, uuid, {"task_state": "spawning"}, ["block_device_mapping"])
+            await self.pause(self.settings.build)
+            await self._wait_plugged(uuid, info, plugs)
+            changes = {
+                "vm_state": states.ACTIVE,
+                "task_state": None,
+                "power_state": states.RUNNING,
+                "launched_at": utcnow_iso(),
+            }
+            await save(context, uuid, changes, ["spawning"])
+        except BuildAbortException:
+            await self._undo_network(uuid, networking, requested)
+            raise
+        except Exception as error:
+            await self._undo_network(uuid, networking, requested)
+            if isinstance(error, RemoteError) and error.exc_type in _GONE:
+                raise _Deleted from error
+            raise RescheduledException(uuid, str(error)) from error
+        finally:
+            for port_id in plugs:
+                self._plugs.pop((uuid, port_id), None)
+
+    async def _save_network(self, context: CallContext, uuid: str, info: list[dict[str, Any]]) -> None:
+        objinst = {
+            "name": "InstanceInfoCache",
+            "uuid": uuid,
+            "changes": {"network_info": orjson.dumps(info).decode()},
+        }
+        await self.compute.conductor.action(context, objinst, "save", {"shown": False})
+
+    async def _wait_plugged(self, uuid: str, info: list[dict[str, Any]], plugs: Mapping[str, asyncio.Event]) -> None:
+        """Wait for the network's word on every port that was not up yet.
+
+        Raises: BuildAbortException after `vif_plugging_timeout`, when that is fatal.
+        """
+        timeout_s = self.runtime.scaled(self.settings.vif_plugging_timeout_s)
+        if timeout_s == 0:
+            return
+        waiting = [plugs[vif["id"]] for vif in info if not vif["active"] and not plugs[vif["id"]].is_set()]
+        if not waiting:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                for event in waiting:
+                    await event.wait()
+        except TimeoutError:
+            if self.settings.vif_plugging_is_fatal:
+                text = "Failed to allocate the network(s), not rescheduling."
+                raise BuildAbortException(uuid, text) from None
+
+    async def _undo_network(
+        self,
+        uuid: str,
+        networking: "asyncio.Task[list[dict[str, Any]]] | None",
+        requested: list[dict[str, Any]],
+    ) -> None:
+        if networking is None:
+            return
+        await asyncio.wait([networking])
+        if networking.exception() is not None:
+            return  # it has cleaned up after itself
+        try:
+            own = frozenset(request["port_id"] for request in requested if request.get("port_id"))
+            await self.compute.network.deallocate(uuid, own)
+        except Exception as error:
+            log.error("ports of %s were not removed: %s", uuid, error)
+
+    async def _reschedule(
+        self,
+        context: CallContext,
+        instance: dict[str, Any],
+        spec: dict[str, Any],
+        filter_properties: dict[str, Any],
+        requested: list[dict[str, Any]],
+        alternates: list[dict[str, Any]],
+        error: Exception,
+    ) -> None:
+        """Give the instance back to the conductor, for its next alternate."""
+        uuid = instance["uuid"]
+        try:
+            changes = {"host": None, "node": None, "task_state": "scheduling"}
+            await self.compute.conductor.save(context, uuid, changes)
+        except RemoteError as refused:
+            if refused.exc_type not in _GONE:
+                log.error("%s cannot be rescheduled: %s", uuid, refused)
+            return
+        except MessagingError as refused:
+            log.error("%s cannot be rescheduled: %s", uuid, refused)
+            return
+        log.info("%s is rescheduled: %s", uuid, error)
+        kept = {name: value for name, value in instance.items() if name != "image"}
+        await self.runtime.bus.cast(
+            "conductor",
+            "build_instances",
+            {
+                "instances": [kept],
+                "image": instance["image"],
+                "filter_properties": filter_properties,
+                "requested_networks": requested,
+                "request_spec": spec,
+                "host_lists": [alternates],
+            },
+            context=context,
+        )
+
+    async def _set_error(self, context: CallContext, host: Host, instance: Mapping[str, Any], error: Exception) -> None:
+        """ERROR with a fault, without a host; the allocations are given back."""
+        uuid = instance["uuid"]
+        conductor = self.compute.conductor
+        host.release(uuid, orjson.loads(instance["flavor"]))
+        own = isinstance(error, BuildAbortException)
+        fault = {
+            "created_at": utcnow_iso(),
+            "instance_uuid": uuid,
+            "code": 500,
+            "message": (str(error) if own else type(error).__name__)[:255],
+            "details": f"{type(error).__name__}: {error}",
+            "host": host.name,
+        }
+        try:
+            await conductor.action(context, {"name": "InstanceFault", "changes": fault}, "create")
+            changes = {"host": None, "node": None, "vm_state": states.ERROR, "task_state": None}
+            await conductor.save(context, uuid, changes)
+            await self.compute.free_allocations(uuid)
+        except MessagingError as refused:
+            log.error("%s cannot be set to ERROR: %s", uuid, refused)
