@@ -250,5 +250,5 @@ def _expiration_ms(header: bytes) -> int | None:
     if text is None:
         return None
     if not text.isascii() or not text.isdigit():
-        raise AmqpError(406, f"PRECONDITION_FAILED - invalid expiration '{text}'"[:255], 60, 40)
+        raise AmqpError(406, f"PRECONDITION_FAILED - invalid expiration '{text}': no_integer"[:255], 60, 40)
     return int(text)

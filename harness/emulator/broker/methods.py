@@ -39,6 +39,8 @@ def _exchange_declare(channel: Channel, method: commands.Exchange.Declare) -> Re
     if method.passive:
         vhost.exchange(method.exchange)
         return commands.Exchange.DeclareOk()
+    if method.exchange == "":
+        raise AmqpError(403, "ACCESS_REFUSED - operation not permitted on the default exchange", 40, 10)
     session.require("configure", method.exchange, "exchange", 40, 10)
     vhost.declare_exchange(
         Exchange(
@@ -137,7 +139,7 @@ def _qos(channel: Channel, method: commands.Basic.Qos) -> Reply:
     if method.prefetch_size:
         raise AmqpError(540, f"NOT_IMPLEMENTED - prefetch_size!=0 ({method.prefetch_size})", 60, 10)
     # RabbitMQ's reading: global is the limit of the channel, otherwise of each consumer that comes later.
-    if method.globally:
+    if method.global_:
         channel.channel_limit = method.prefetch_count
         channel.pump()
     else:

@@ -155,8 +155,11 @@ class VirtualHost:
 
     def delete_exchange(self, name: str, *, if_unused: bool = False) -> None:
         """Delete an exchange and its bindings; a missing one is no error. Raises AmqpError 403 or 406."""
-        if name == "" or name.startswith("amq."):
-            raise AmqpError(403, f"ACCESS_REFUSED - operation not permitted on the exchange '{name}'", 40, 20)
+        if name == "":
+            raise AmqpError(403, "ACCESS_REFUSED - operation not permitted on the default exchange", 40, 20)
+        if name.startswith("amq."):
+            text = f"ACCESS_REFUSED - deletion of system exchange '{name}' in vhost '{self.name}' not allowed"
+            raise AmqpError(403, text, 40, 20)
         exchange = self.exchanges.get(name)
         if exchange is None:
             return
@@ -237,6 +240,9 @@ class VirtualHost:
                 _same(where, key, arguments.get(key), found.arguments.get(key), 50)
             found.touch()
             return found
+        where = f"for queue '{name}' in vhost '{self.name}'"
+        _check_duration(where, arguments, "x-message-ttl", least=0)
+        _check_duration(where, arguments, "x-expires", least=1)
         if name.startswith("amq."):
             raise AmqpError(403, f"ACCESS_REFUSED - queue name '{name}' contains reserved prefix 'amq.*'", 50, 10)
         if self.max_queues is not None and len(self.queues) >= self.max_queues:
@@ -338,3 +344,17 @@ def _show(value: object) -> str:
     if isinstance(value, int):
         return f"the value '{value}' of type 'signedint'"
     return f"'{value}'"
+
+
+def _check_duration(where: str, arguments: dict[str, object], name: str, *, least: int) -> None:
+    """Milliseconds in a queue argument. Raises AmqpError 406 in RabbitMQ's (Erlang's) words."""
+    value = arguments.get(name)
+    if value is None:
+        return
+    problem = ""
+    if isinstance(value, bool) or not isinstance(value, int):
+        problem = "{unacceptable_type," + type(value).__name__ + "}"
+    elif value < least:
+        problem = "{value_zero,0}" if value == 0 else f"{{value_negative,{value}}}"
+    if problem:
+        raise AmqpError(406, f"PRECONDITION_FAILED - invalid arg '{name}' {where}: {problem}"[:255], 50, 10)

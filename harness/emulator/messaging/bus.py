@@ -35,7 +35,8 @@ class BusSettings:
     """One process's way to the broker. Times are real seconds, multiplied by `time_scale` when used.
 
     Defaults are oslo.messaging 18's (impl_rabbit.py): reply and fanout queues live 1800 s without a consumer, a reply
-    whose queue is missing is tried again every 0.25 s for 60 s.
+    whose queue is missing is tried again every 0.25 s for 60 s. `notifications` are off, as the real services have no
+    notification driver by default: with nobody to read them they would pile up in `notifications.info`.
     """
 
     address: Address
@@ -52,6 +53,7 @@ class BusSettings:
     missing_queue_interval_s: float = 0.25
     gone_ttl_s: float = 60.0
     prefetch: int = 0
+    notifications: bool = False
 
     def scaled(self, seconds: float) -> float:
         """A real duration in this cloud's seconds."""
@@ -110,6 +112,7 @@ class Bus:
                 reconnect_max_s=broker.reconnect_max_s,
                 durable_queues=broker.durable_queues,
                 transient_queue_ttl_s=broker.transient_queue_ttl_s,
+                notifications=bool(getattr(broker, "notifications", False)),
             )
         )
 
@@ -214,8 +217,11 @@ class Bus:
     ) -> None:
         """Send a notification of priority INFO to `notifications.info`.
 
-        As in the real driver its queue is declared by the sender, so notifications pile up when nobody reads them.
+        As in the real driver its queue is declared by the sender, so notifications pile up when nobody reads them; it
+        does nothing unless `BusSettings.notifications` is on.
         """
+        if not self.settings.notifications:
+            return
         raw = self._new_id()
         message = {
             "message_id": f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}",

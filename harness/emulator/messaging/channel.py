@@ -59,7 +59,8 @@ class Channel:
     async def request_all(self, methods: Sequence[base.Frame], *, timeout_s: float = 30.0) -> list[base.Frame]:
         """Send many methods without waiting in between; answers in the same order. Raises as `request` does.
 
-        `timeout_s` bounds each step of `PIPELINE` methods, not the whole.
+        `timeout_s` bounds each step of `PIPELINE` methods, not the whole; it does not run while the broker blocks us,
+        because then it does not even read.
         """
         answers: list[base.Frame] = []
         for at in range(0, len(methods), PIPELINE):
@@ -70,9 +71,16 @@ class Channel:
                 self._replies.append(future)
                 futures.append(future)
                 self.connection.write(amqp.method_frame(self.number, method))
-            async with asyncio.timeout(timeout_s):
-                answers.extend(await asyncio.gather(*futures))
+            await self._answered(futures, timeout_s)
+            answers.extend([future.result() for future in futures])
         return answers
+
+    async def _answered(self, futures: list[asyncio.Future[base.Frame]], timeout_s: float) -> None:
+        pending: set[asyncio.Future[base.Frame]] = set(futures)
+        while pending:
+            _, pending = await asyncio.wait(pending, timeout=timeout_s)
+            if pending and not self.connection.is_blocked:
+                raise TimeoutError(f"{len(pending)} requests were not answered within {timeout_s:g} s")
 
     async def close(self, *, timeout_s: float = 5.0) -> None:
         """Close the channel politely."""

@@ -114,6 +114,10 @@ class Connection(asyncio.Protocol):
             await asyncio.wait([self.closed], timeout=timeout_s)
         self._end(ConnectionLost("closed by us"))
 
+    def fail(self, text: str) -> None:
+        """Give the connection up: it does not answer."""
+        self._end(ConnectionLost(f"{self._address!r}: {text}"))
+
     @property
     def is_writable(self) -> bool:
         """False while the broker blocks publishers or does not read."""
@@ -158,8 +162,11 @@ class Connection(asyncio.Protocol):
                     channel.frame(kind, payload)
                 elif number == 0:
                     self._connection_frame(kind, payload)
-        except AmqpError as error:
-            self._end(ConnectionLost(f"{self._address!r}: {error}"))
+        except Exception as error:
+            # Whatever it was, the stream cannot be trusted any more.
+            if not isinstance(error, AmqpError):
+                log.exception("%s: unreadable frame", self._name)
+            self._end(ConnectionLost(f"{self._address!r}: {type(error).__name__}: {error}"))
 
     def write(self, data: bytes) -> None:
         """Queue bytes for the end of this loop tick."""

@@ -57,7 +57,9 @@ class Link:
 
     async def wait_ready(self) -> Connection:
         """The connection, as soon as there is one that is set up. No deadline, as in the real driver."""
-        while self._connection is None or not self._ready.is_set():
+        while self._connection is None or not self._ready.is_set() or self._connection.closed.done():
+            if self._connection is not None and self._connection.closed.done():
+                self._ready.clear()
             if self._is_closing or self._task is None:
                 raise ConnectionLost(f"{self._name}: the bus is closed")
             await self._ready.wait()

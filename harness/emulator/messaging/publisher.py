@@ -6,7 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from pamqp import commands
+from pamqp import base, commands
 
 from harness.emulator.messaging.channel import Channel
 from harness.emulator.messaging.connection import Address, Connection
@@ -86,7 +86,7 @@ class Publisher:
                 if not channel.has_slot:
                     await channel.wait_slot()
                 await channel.publish(route, properties, body)
-            except ConnectionLost as error:
+            except (ConnectionLost, TimeoutError) as error:
                 await self._after_loss(error)
             except ChannelClosed as error:
                 attempts += 1
@@ -109,7 +109,7 @@ class Publisher:
                     await channel.wait_slot()
                 properties = properties_with(message_id=channel.next_message_id)
                 await channel.publish(route, properties, body, mandatory=True)
-            except ConnectionLost as error:
+            except (ConnectionLost, TimeoutError) as error:
                 await self._after_loss(error)
             except ChannelClosed as error:
                 attempts += 1
@@ -119,31 +119,25 @@ class Publisher:
                 return
             self.resent += 1
 
-    async def _after_loss(self, error: ConnectionLost) -> None:
+    async def _after_loss(self, error: ConnectionLost | TimeoutError) -> None:
         """Let the link notice the loss before the next attempt asks it for a connection."""
         log.debug("publish is sent again: %s", error)
+        if isinstance(error, TimeoutError):
+            (await self.link.wait_ready()).fail(str(error))
+        # The link's own task runs between the loss and its notice of it.
+        await asyncio.sleep(0)
         await asyncio.sleep(0)
         await self.link.wait_ready()
 
     async def _declare(self, channel: Channel, exchange: ExchangeSpec, queue: str | None) -> None:
-        requests: list[commands.Exchange.Declare | commands.Queue.Declare | commands.Queue.Bind] = [exchange.declare()]
+        requests: list[base.Frame] = [exchange.declare()]
         if queue is not None:
             requests.append(commands.Queue.Declare(queue=queue, durable=exchange.durable))
             requests.append(commands.Queue.Bind(queue=queue, exchange=exchange.name, routing_key=queue))
-        await self._bounded(channel, requests)
+        await channel.request_all(requests, timeout_s=self._settings.request_timeout_s)
         channel.declared.add(exchange.name)
         if queue is not None:
             channel.declared.add(f"{exchange.name}\0{queue}")
-
-    async def _bounded(
-        self, channel: Channel, requests: list[commands.Exchange.Declare | commands.Queue.Declare | commands.Queue.Bind]
-    ) -> None:
-        try:
-            await channel.request_all(requests, timeout_s=self._settings.request_timeout_s)
-        except TimeoutError:
-            # A broker in alarm does not read from a connection that has published: wait, it is not lost.
-            channel.end(ConnectionLost("declaring was not answered in time"))
-            raise ConnectionLost("declaring was not answered in time") from None
 
     async def _reopen(self) -> Channel:
         async with self._lock:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from harness.emulator.messaging import envelope
-from harness.emulator.messaging.errors import NoSuchMethod
+from harness.emulator.messaging.errors import NoSuchMethod, UnsupportedVersion
 
 log = logging.getLogger("squall.messaging")
 
@@ -29,7 +29,8 @@ class RpcServer:
     """Runs the methods of one endpoint, at most `concurrency` at once.
 
     Requests are acknowledged before they run, so their work dies with the process, as in the real services.
-    Args:  endpoint: public coroutine methods are the RPC methods. reply: sends a reply.
+    Args:  endpoint: public coroutine methods are the RPC methods; an attribute `rpc_version` ("6.4"), when it has one,
+           is the highest version it offers. reply: sends a reply.
     """
 
     def __init__(self, endpoint: object, *, concurrency: int, reply: Reply) -> None:
@@ -107,6 +108,7 @@ class RpcServer:
         failure: str | None = None
         try:
             method = self._method(name)
+            self._check_version(str(message.get("version", "1.0")), str(name))
             result = await method(envelope.unpack_context(message, server), **(message.get("args") or {}))
         except Exception as error:
             log.warning("%s %s failed: %s: %s", server, name, type(error).__name__, error)
@@ -124,3 +126,12 @@ class RpcServer:
                 raise NoSuchMethod(name)
             method = self._methods[name] = found
         return method
+
+    def _check_version(self, wanted: str, method: str) -> None:
+        """Same major version, and a minor one no higher than what is offered; no offer means any."""
+        offered = getattr(self._endpoint, "rpc_version", None)
+        if offered is None:
+            return
+        have, need = [[int(part) for part in f"{text}.0".split(".")[:2]] for text in (str(offered), wanted)]
+        if have[0] != need[0] or need[1] > have[1]:
+            raise UnsupportedVersion(wanted, method)
