@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from faults.fault import Fault
     from faults.healing import HealReport
 
@@ -43,3 +45,10 @@ def heal(run_id: str | None = None, list_only: bool = False) -> HealReport:
 def open_faults() -> list[str]:
     """What is still open by the journals, in words; a new run must not start on it."""
     return heal(list_only=True).open
+
+
+def embedded_targets(state: Path) -> dict[str, dict[str, Any]]:
+    """The targets `database` and `broker` of the embedded cloud that runs in a state directory."""
+    from faults.embedded import embedded_targets as read
+
+    return read(state)

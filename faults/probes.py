@@ -15,6 +15,7 @@ from enum import Enum
 
 import msgspec
 
+from faults.errors import TargetUnfit
 from faults.targets import ProbeMeans, split_address
 
 _SSL_REQUEST = struct.pack(">ii", 8, 80877103)  # PostgreSQL frontend protocol: length, SSLRequest code
@@ -59,7 +60,7 @@ def probe(means: ProbeMeans, timeout_s: float, address: str = "") -> Probed:
         ending, detail = Ending.TIMEOUT, f"no answer within {timeout_s:g} s"
     except (ConnectionError, EOFError) as error:
         ending, detail = Ending.REFUSED, str(error) or type(error).__name__
-    except OSError as error:
+    except (OSError, TargetUnfit) as error:
         ending, detail = Ending.ERROR, str(error)
     return Probed(ending, time.monotonic_ns() - started, detail)
 

@@ -4,7 +4,7 @@
       kind: database                         # database | broker | service: a word for readers
       link: {control: 127.0.0.1:8474, token: {file: /state/proxy.json, key: token}, name: database}
       process: {pid_file: /run/db.pid, command: mariadbd}     # or pid + start; a JSON pid file with `name`
-      restart: {argv: [bash, -c, ...]}       # or {url: http://127.0.0.1:1/..., token: {file: ...}}
+      restart: {argv: [bash, -c, ...]}       # or {supervisor: 127.0.0.1:9, name: database, token: {file: ...}}
       probe: {protocol: mysql, address: 127.0.0.1:3306}       # user, password, database: log in and SELECT 1
 
 Each part is a means; a fault says which it needs. Secrets are named by file or environment variable (`faults.secret`).
@@ -36,7 +36,7 @@ class ProcessMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One process, with all its children: by `pid` (and `start`, clock ticks since boot), or by `pid_file`.
 
     A pid file holds the number on its first line, or JSON: `{"pid": 1}`, `{NAME: {"pid": 1}}`,
-    `[{"name": NAME, "pid": 1}]`, or one of these under "processes".
+    `[{"name": NAME, "pid": 1, "start": 5}]`, or one of these under "processes".
     `command`: what its command line must contain; guards against a stale pid file.
     """
 
@@ -51,24 +51,24 @@ class ProcessMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         Raises:  TargetUnfit when it is gone or is not the one meant.
         """
-        pid = self.pid or self._pid_from_file()
+        pid, start = (self.pid, self.start) if self.pid else self._from_file()
         found = identify(pid)
         if found is None:
             raise TargetUnfit(f"process {pid}{f' ({self.pid_file})' if self.pid_file else ''} does not run")
-        if self.start is not None and found.start != self.start:
-            raise TargetUnfit(f"process {pid} started at {found.start}, wanted {self.start}: another one has its pid")
+        if start is not None and found.start != start:
+            raise TargetUnfit(f"process {pid} started at {found.start}, wanted {start}: another one has its pid")
         if self.command and self.command not in command_line(pid):
             raise TargetUnfit(f"process {pid} is '{command_line(pid)[:80]}', wanted '{self.command}' in it")
         return found
 
-    def _pid_from_file(self) -> int:
+    def _from_file(self) -> tuple[int, int | None]:
         try:
             text = Path(self.pid_file).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise TargetUnfit(f"pid file {self.pid_file}: {error.strerror}") from error
         first = text.split("\n", 1)[0].strip()
         if first.isdigit():
-            return int(first)
+            return int(first), None
         try:
             document = json.loads(text)
             if isinstance(document, Mapping) and "processes" in document:
@@ -77,23 +77,26 @@ class ProcessMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 document = next(entry for entry in document if entry.get("name") == self.name)
             elif "pid" not in document:
                 document = document[self.name]
-            return int(document if isinstance(document, int) else document["pid"])
+            if isinstance(document, int):
+                return document, None
+            start = document.get("start")
+            return int(document["pid"]), None if start is None else int(start)
         except (ValueError, KeyError, TypeError, StopIteration, AttributeError):
             named = f" for '{self.name}'" if self.name else ""
             raise TargetUnfit(f"pid file {self.pid_file}: no pid{named} in it") from None
 
 
 class RestartMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How to start the process again: a command, run detached, or a supervisor's URL (POST with bearer token).
+    """How to start the process again: a command, run detached, or the embedded cloud's supervisor.
 
-    The command is kept in the journal (0600), so it should not hold secrets.
+    The command is kept in the journal (0600), so it should not hold secrets. `within_s`: how long either may take.
     """
 
     argv: tuple[str, ...] = ()
-    url: str = ""
+    supervisor: str = ""
+    name: str = ""
     token: Secret | None = None
-    body: dict[str, Any] = {}
-    within_s: float = 30.0  # how long the command or the request may take
+    within_s: float = 60.0
 
 
 class ProbeMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,11 +134,14 @@ def read_target(data: Mapping[str, Any]) -> Target:
         raise ValueError(str(error)) from error
     if target.process is not None and bool(target.process.pid) == bool(target.process.pid_file):
         raise ValueError("process: wanted exactly one of pid and pid_file")
-    if target.restart is not None and bool(target.restart.argv) == bool(target.restart.url):
-        raise ValueError("restart: wanted exactly one of argv and url")
+    if target.restart is not None and bool(target.restart.argv) == bool(target.restart.supervisor):
+        raise ValueError("restart: wanted exactly one of argv and supervisor")
+    if target.restart is not None and target.restart.supervisor and not (target.restart.name and target.restart.token):
+        raise ValueError("restart: a supervisor needs name and token as well")
     for part, address in (
         ("link.control", target.link.control if target.link else None),
         ("probe.address", target.probe.address if target.probe else None),
+        ("restart.supervisor", target.restart.supervisor or None if target.restart else None),
     ):
         if address is not None and not split_address(address):
             raise ValueError(f"{part}: wanted host:port; got '{address}'")

@@ -36,6 +36,7 @@ class ProxyControl:
         host, port = split_address(self.address) or ("", 0)
         connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
         try:
+            connection.connect()  # before the token is read: of a cloud that is gone, its file is gone too
             headers = {"Authorization": f"Bearer {self._token.read()}", "Connection": "close"}
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()

@@ -11,7 +11,7 @@ import msgspec
 from faults.errors import InjectionFailed, TargetUnfit, UndoFailed
 from faults.fault import Fault, Means, UndoRecord
 from faults.means.pause import probe_record
-from faults.means.restart import restart
+from faults.means.restart import CloudGone, is_cloud_gone, restart
 from faults.parameters import Parameter
 from faults.probes import Ending, probe
 from faults.processes import Identity, descendants
@@ -103,7 +103,10 @@ class ProcessCrash(Fault):
             if time.monotonic() > deadline:
                 raise UndoFailed(f"children of the killed process {root.pid} do not die; not started again")
             time.sleep(0.02)
-        restart(msgspec.convert(record.data["restart"], RestartMeans))
+        try:
+            restart(msgspec.convert(record.data["restart"], RestartMeans))
+        except CloudGone:
+            return  # there is nothing left to start
         deadline = time.monotonic() + _HEALTHY_S
         while not probe(means, 1.0).is_healthy:
             if time.monotonic() > deadline:
@@ -112,7 +115,11 @@ class ProcessCrash(Fault):
 
     def is_gone(self, record: UndoRecord) -> bool:
         root = msgspec.convert(record.data["processes"], list[Identity])[0]
-        return not root.is_stopped and probe(msgspec.convert(record.data["probe"], ProbeMeans), _HEALTHY_S).is_healthy
+        if root.is_stopped:
+            return False
+        if probe(msgspec.convert(record.data["probe"], ProbeMeans), _HEALTHY_S).is_healthy:
+            return True
+        return not root.is_alive and is_cloud_gone(msgspec.convert(record.data["restart"], RestartMeans))
 
     def evidence(self) -> str:
         return self._evidence
