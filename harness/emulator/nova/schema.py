@@ -287,8 +287,8 @@ services = Table(
     Column("id", Integer, primary_key=True),
     Column("uuid", String(36), nullable=False, unique=True),
     Column("created_at", String(20), nullable=False),
-    Column("updated_at", String(26), nullable=True),  # microseconds, for the answer of an update
-    Column("last_seen_up", String(26), nullable=True),
+    Column("updated_at", String(27), nullable=True),  # microseconds, for the answer of an update
+    Column("last_seen_up", String(27), nullable=True),
     Column("host", String(255), nullable=False),
     Column("binary", String(255), nullable=False),
     Column("topic", String(255), nullable=False),
