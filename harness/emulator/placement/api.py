@@ -1,0 +1,103 @@
+"""The placement API: which path is served by what."""
+
+from typing import Any
+
+import falcon.asgi
+
+from harness.emulator.http import ApiError, Microversions, ServiceApp
+from harness.emulator.placement import faults
+from harness.emulator.placement.allocations import Allocations, ConsumerAllocations, ProviderAllocations
+from harness.emulator.placement.candidates import AllocationCandidates
+from harness.emulator.placement.inventories import Inventories, Inventory
+from harness.emulator.placement.names import (
+    ProviderAggregates,
+    ProviderTraits,
+    ResourceClass,
+    ResourceClasses,
+    Trait,
+    Traits,
+)
+from harness.emulator.placement.providers import ResourceProvider, ResourceProviders
+from harness.emulator.placement.resource import Request, Resource, Response
+from harness.emulator.placement.service import Placement
+from harness.emulator.placement.usages import ProviderUsages, Usages
+from harness.emulator.runtime import Runtime
+
+VERSIONS = Microversions(
+    "placement", (1, 0), (1, 39), out_of_range=faults.out_of_range, malformed=faults.malformed_version
+)
+
+
+class Root(Resource):
+    """`GET /`: the version document, for everybody."""
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        version = {
+            "id": "v1.0",
+            "max_version": "1.39",
+            "min_version": "1.0",
+            "status": "CURRENT",
+            "links": [{"rel": "self", "href": ""}],
+        }
+        self.show(req, resp, {"versions": [version]})
+
+
+class PlacementApp(ServiceApp):
+    """Bodies must be declared as JSON; error codes belong to microversion 1.23 and later."""
+
+    async def body(self, req: falcon.asgi.Request, *, required: bool = True) -> Any:
+        kind = (req.content_type or "").partition(";")[0].strip()
+        if req.content_length and not kind:
+            raise faults.bad_request("content-type header required when content-length > 0")
+        if kind and kind != "application/json":
+            raise ApiError(
+                415,
+                f"The request media type {kind} is not supported by this server. \n\n"
+                f" The media type {kind} is not supported, use application/json",
+            )
+        return await super().body(req, required=required)
+
+    async def _on_exception(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
+    ) -> None:
+        if isinstance(error, ApiError) and getattr(req.context, "version", (1, 0)) < (1, 23):
+            error.fields["code"] = ""
+        await super()._on_exception(req, resp, error, params)
+
+
+def application(runtime: Runtime) -> ServiceApp:
+    """Placement as an ASGI application."""
+    app = PlacementApp(
+        runtime,
+        service="placement",
+        error_body=faults.error_body,
+        versions=VERSIONS,
+        routing_error=faults.routing_error,
+        database_error=faults.database_error,
+        unexpected=faults.unexpected,
+        malformed_body=faults.malformed_body,
+        body_max=16 * 1024 * 1024,  # placement has no limit of its own
+    )
+    shared = (app, Placement(runtime))
+    routes: dict[str, type[Resource]] = {
+        "/": Root,
+        "/resource_classes": ResourceClasses,
+        "/resource_classes/{name}": ResourceClass,
+        "/resource_providers": ResourceProviders,
+        "/resource_providers/{uuid}": ResourceProvider,
+        "/resource_providers/{uuid}/inventories": Inventories,
+        "/resource_providers/{uuid}/inventories/{resource_class}": Inventory,
+        "/resource_providers/{uuid}/usages": ProviderUsages,
+        "/resource_providers/{uuid}/aggregates": ProviderAggregates,
+        "/resource_providers/{uuid}/allocations": ProviderAllocations,
+        "/resource_providers/{uuid}/traits": ProviderTraits,
+        "/allocations": Allocations,
+        "/allocations/{consumer_uuid}": ConsumerAllocations,
+        "/allocation_candidates": AllocationCandidates,
+        "/traits": Traits,
+        "/traits/{name}": Trait,
+        "/usages": Usages,
+    }
+    for path, kind in routes.items():
+        app.route(path, kind(*shared))
+    return app
