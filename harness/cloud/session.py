@@ -256,7 +256,7 @@ def _user_agent(session: Any) -> str:
     return " ".join(["squall", *parts, keystone_session.DEFAULT_USER_AGENT])
 
 
-def _as_keystoneauth(error: requests.exceptions.RequestException, url: str) -> Exception:
+def _as_keystoneauth(error: requests.exceptions.RequestException, url: str) -> Any:
     """The exception keystoneauth raises for this one, so that callers cannot tell the levels apart."""
     if isinstance(error, requests.exceptions.SSLError):
         return keystoneauth1.exceptions.SSLError(f"SSL exception connecting to {url}: {error}")
