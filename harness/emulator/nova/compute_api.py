@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from sqlalchemy import bindparam, select
 
 from harness.emulator.database import Statement
@@ -154,8 +155,11 @@ def check_lock(row: Mapping[str, Any], caller: Caller) -> None:
 
 
 def describe(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a message to a compute host carries of an instance."""
-    return {name: row[name] for name in ("uuid", "project_id", "user_id", "host", "vm_state", "task_state", "flavor")}
+    """What a message to a compute host carries of an instance. Ports that the user brought along are named."""
+    told = {name: row[name] for name in ("uuid", "project_id", "user_id", "host", "vm_state", "task_state", "flavor")}
+    vifs = orjson.loads(row["network_info"] or "[]")
+    told["own_ports"] = [vif["id"] for vif in vifs if vif.get("preserve_on_delete")]
+    return told
 
 
 __all__ = ["CELL0_ID", "ComputeApi", "base_of", "check_lock", "check_state", "describe", "is_up", "states"]

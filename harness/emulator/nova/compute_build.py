@@ -67,11 +67,11 @@ class Builder:
             host.build_succeeded()
         except _Deleted:
             host.build_failed()  # as Nova counts it
-            host.release(uuid, orjson.loads(instance["flavor"]))
+            host.abort(uuid, orjson.loads(instance["flavor"]))
         except RescheduledException as error:
             failure = error
             host.build_failed()
-            host.release(uuid, orjson.loads(instance["flavor"]))
+            host.abort(uuid, orjson.loads(instance["flavor"]))
             await self._reschedule(context, instance, spec, filter_properties, requested, alternates, error)
         except RemoteError as error:
             if error.exc_type in _GONE:
@@ -115,6 +115,9 @@ class Builder:
             changes = {"task_state": "block_device_mapping", "root_device_name": "/dev/vda"}
             await save(context, uuid, changes, ["networking"])
             info = await networking if networking is not None else []
+            own = {request.get("port_id") for request in requested}
+            for vif in info:
+                vif["preserve_on_delete"] = vif["id"] in own
             if info:
                 await self._save_network(context, uuid, info)
             await save(context, uuid, {"task_state": "spawning"}, ["block_device_mapping"])
@@ -226,7 +229,7 @@ class Builder:
         """ERROR with a fault, without a host; the allocations are given back."""
         uuid = instance["uuid"]
         conductor = self.compute.conductor
-        host.release(uuid, orjson.loads(instance["flavor"]))
+        host.abort(uuid, orjson.loads(instance["flavor"]))
         own = isinstance(error, BuildAbortException)
         fault = {
             "created_at": utcnow_iso(),

@@ -18,7 +18,7 @@ MICROVERSION = "1.38"
 REGISTER_AT_ONCE = 500  # hosts in one message
 PROVIDERS_AT_ONCE = 8  # requests to placement in flight
 TICK_S = 0.1  # service reports are sent in small groups, spread over the interval
-NODES_SAVED_EVERY_S = 60.0  # Nova's update_resources_interval; each host's claim saves its node at once in Nova
+NODES_SAVED_EVERY_S = 2.0  # in Nova each claim saves its node; here those of a moment share a transaction
 
 
 class Host:
@@ -43,9 +43,14 @@ class Host:
             self._count(flavor, 1)
 
     def release(self, uuid: str, flavor: Mapping[str, Any]) -> None:
-        """Count an instance out; one from before this process' start counts too."""
+        """Count an instance out that ran here; it may be from before this process' start."""
         self.instances.discard(uuid)
         self._count(flavor, -1)
+
+    def abort(self, uuid: str, flavor: Mapping[str, Any]) -> None:
+        """Count an instance out whose build ended badly, if it was counted."""
+        if uuid in self.instances:
+            self.release(uuid, flavor)
 
     def _count(self, flavor: Mapping[str, Any], sign: int) -> None:
         used = self.used
@@ -198,8 +203,8 @@ class Hosts:
             host.reporting = False
 
     async def _save_nodes(self) -> None:
-        """Write the hosts that changed; in Nova each host does so by itself."""
-        interval_s = min(2.0, self._runtime.scaled(NODES_SAVED_EVERY_S))
+        """Write the hosts that changed."""
+        interval_s = self._runtime.scaled(NODES_SAVED_EVERY_S)
         while True:
             await asyncio.sleep(interval_s)
             changed = [host for host in self.all() if host.changed]

@@ -1,0 +1,152 @@
+"""The ASGI application of nova-api, and which resource answers which path."""
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from harness.emulator.database import DBError
+from harness.emulator.http import ApiError, Microversions, ServiceApp
+from harness.emulator.nova.compute_api import ComputeApi
+from harness.emulator.nova.flavors import FlavorResource, FlavorSpecsResource, FlavorsResource
+from harness.emulator.nova.limits import LimitsResource
+from harness.emulator.nova.os_aggregates import AggregatesResource
+from harness.emulator.nova.os_availability_zone import ZonesResource
+from harness.emulator.nova.os_hypervisors import HypervisorResource, HypervisorsResource
+from harness.emulator.nova.os_instance_actions import InstanceActionResource, InstanceActionsResource
+from harness.emulator.nova.os_interface import InterfacesResource
+from harness.emulator.nova.os_keypairs import KeyPairResource, KeyPairsResource
+from harness.emulator.nova.os_quota_sets import QuotaSetResource
+from harness.emulator.nova.os_security_groups import ServerSecurityGroupsResource
+from harness.emulator.nova.os_server_external_events import ExternalEventsResource
+from harness.emulator.nova.os_server_groups import ServerGroupResource, ServerGroupsResource
+from harness.emulator.nova.os_services import ServiceResource, ServicesResource
+from harness.emulator.nova.os_simple_tenant_usage import TenantUsageResource
+from harness.emulator.nova.os_volume_attachments import VolumeAttachmentsResource
+from harness.emulator.nova.server_actions import ServerActionResource
+from harness.emulator.nova.server_ips import ServerIpsResource
+from harness.emulator.nova.server_metadata import ServerMetadataResource
+from harness.emulator.nova.server_tags import ServerTagsResource
+from harness.emulator.nova.servers import ServerResource, ServersResource
+from harness.emulator.nova.versions import VersionResource, VersionsResource
+
+if TYPE_CHECKING:
+    from harness.emulator.runtime import Runtime
+
+MAXIMUM = (2, 104)
+_NAMES = {
+    400: "badRequest",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "itemNotFound",
+    405: "badMethod",
+    409: "conflictingRequest",
+    413: "overLimit",
+    415: "badMediaType",
+    429: "overLimit",
+    501: "notImplemented",
+    503: "serviceUnavailable",
+}
+_PUBLIC = frozenset(("/", "/v2", "/v2/", "/v2.1", "/v2.1/"))
+_UNEXPECTED = (
+    "Unexpected API Error. Please report this at http://bugs.launchpad.net/nova/ and attach the Nova API log if "
+    "possible.\n<class '{}'>"
+)
+
+
+def error_body(status: int, message: str, request_id: str, **fields: Any) -> bytes:
+    """Nova's error document."""
+    return orjson.dumps({_NAMES.get(status, "computeFault"): {"code": status, "message": message}})
+
+
+def _unexpected(error: Exception) -> ApiError:
+    kind = type(error)
+    name = f"oslo_db.exception.{kind.__name__}" if isinstance(error, DBError) else f"{kind.__module__}.{kind.__name__}"
+    return ApiError(500, _UNEXPECTED.format(name))
+
+
+def _unrouted(status: int, req: Any) -> ApiError:
+    if status == 404:
+        body = {
+            "message": "The resource could not be found.<br /><br />\n\n\n",
+            "code": "404 Not Found",
+            "title": "Not Found",
+        }
+        return ApiError(404, body=orjson.dumps(body))
+    return ApiError(405, f"The method {req.method} is not allowed for this resource.")
+
+
+def application(runtime: "Runtime") -> ServiceApp:
+    """nova-api, without a port."""
+    app = ServiceApp(
+        runtime,
+        service="nova",
+        error_body=error_body,
+        public=_PUBLIC,
+        request_id_headers=("x-openstack-request-id", "x-compute-request-id"),
+        versions=Microversions("compute", (2, 1), MAXIMUM, legacy_header="X-OpenStack-Nova-API-Version"),
+        routing_error=_unrouted,
+        unexpected=_unexpected,
+    )
+    api = ComputeApi(runtime)
+    api.app = app
+    app.route("/", VersionsResource(app))
+    app.route("/v2", VersionResource(app, "v2.0"))
+    app.route("/v2.1", VersionResource(app, "v2.1"))
+    _route(app, api, "/v2.1")
+    return app
+
+
+def _route(app: ServiceApp, api: ComputeApi, prefix: str) -> None:
+    servers = ServersResource(api)
+    app.route(f"{prefix}/servers", servers)
+    app.route(f"{prefix}/servers/detail", servers, suffix="detail")
+    server = f"{prefix}/servers/{{server_id}}"
+    app.route(server, ServerResource(api))
+    app.route(f"{server}/action", ServerActionResource(api))
+    metadata = ServerMetadataResource(api)
+    app.route(f"{server}/metadata", metadata)
+    app.route(f"{server}/metadata/{{key}}", metadata, suffix="key")
+    tags = ServerTagsResource(api)
+    app.route(f"{server}/tags", tags)
+    app.route(f"{server}/tags/{{tag}}", tags, suffix="tag")
+    ips = ServerIpsResource(api)
+    app.route(f"{server}/ips", ips)
+    app.route(f"{server}/ips/{{label}}", ips, suffix="network")
+    interfaces = InterfacesResource(api)
+    app.route(f"{server}/os-interface", interfaces)
+    app.route(f"{server}/os-interface/{{port_id}}", interfaces, suffix="port")
+    app.route(f"{server}/os-instance-actions", InstanceActionsResource(api))
+    app.route(f"{server}/os-instance-actions/{{request_id}}", InstanceActionResource(api))
+    app.route(f"{server}/os-security-groups", ServerSecurityGroupsResource(api))
+    app.route(f"{server}/os-volume_attachments", VolumeAttachmentsResource(api))
+    flavors = FlavorsResource(api)
+    app.route(f"{prefix}/flavors", flavors)
+    app.route(f"{prefix}/flavors/detail", flavors, suffix="detail")
+    app.route(f"{prefix}/flavors/{{flavor_id}}", FlavorResource(api))
+    specs = FlavorSpecsResource(api)
+    app.route(f"{prefix}/flavors/{{flavor_id}}/os-extra_specs", specs)
+    app.route(f"{prefix}/flavors/{{flavor_id}}/os-extra_specs/{{key}}", specs, suffix="key")
+    app.route(f"{prefix}/os-keypairs", KeyPairsResource(api))
+    app.route(f"{prefix}/os-keypairs/{{name}}", KeyPairResource(api))
+    app.route(f"{prefix}/limits", LimitsResource(api))
+    quotas = QuotaSetResource(api)
+    app.route(f"{prefix}/os-quota-sets/{{project_id}}", quotas)
+    app.route(f"{prefix}/os-quota-sets/{{project_id}}/detail", quotas, suffix="detail")
+    app.route(f"{prefix}/os-quota-sets/{{project_id}}/defaults", quotas, suffix="defaults")
+    app.route(f"{prefix}/os-services", ServicesResource(api))
+    app.route(f"{prefix}/os-services/{{service_id}}", ServiceResource(api))
+    hypervisors = HypervisorsResource(api)
+    app.route(f"{prefix}/os-hypervisors", hypervisors)
+    app.route(f"{prefix}/os-hypervisors/detail", hypervisors, suffix="detail")
+    app.route(f"{prefix}/os-hypervisors/statistics", hypervisors, suffix="statistics")
+    app.route(f"{prefix}/os-hypervisors/{{hypervisor_id}}", HypervisorResource(api))
+    zones = ZonesResource(api)
+    app.route(f"{prefix}/os-availability-zone", zones)
+    app.route(f"{prefix}/os-availability-zone/detail", zones, suffix="detail")
+    app.route(f"{prefix}/os-aggregates", AggregatesResource(api))
+    usage = TenantUsageResource(api)
+    app.route(f"{prefix}/os-simple-tenant-usage", usage)
+    app.route(f"{prefix}/os-simple-tenant-usage/{{project_id}}", usage, suffix="project")
+    app.route(f"{prefix}/os-server-groups", ServerGroupsResource(api))
+    app.route(f"{prefix}/os-server-groups/{{group_id}}", ServerGroupResource(api))
+    app.route(f"{prefix}/os-server-external-events", ExternalEventsResource(api))
