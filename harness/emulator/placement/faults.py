@@ -52,7 +52,7 @@ def bad_request(message: str, code: str = _UNDEFINED) -> ApiError:
     return ApiError(400, message, code=code)
 
 
-def not_found(message: str = " ") -> ApiError:
+def not_found(message: str = "") -> ApiError:
     return ApiError(404, message, code=_UNDEFINED)
 
 

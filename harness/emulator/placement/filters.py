@@ -72,8 +72,8 @@ async def resources(placement: Placement, text: str) -> dict[int, int]:
 
 def has_room(name: str) -> ColumnElement[bool]:
     """A provider has an inventory of class `class<name>` from which `amount<name>` can still be taken."""
-    amount = bindparam(f"amount{name}")
-    class_id = bindparam(f"class{name}")
+    amount: Any = bindparam(f"amount{name}")
+    class_id: Any = bindparam(f"class{name}")
     inventory = _inventories.alias(f"i{name}")
     held = _allocations.alias(f"a{name}")
     used = (

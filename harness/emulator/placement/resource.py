@@ -1,5 +1,6 @@
 """Base of placement's API resources: answers by microversion, policy, request bodies."""
 
+from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qsl
@@ -53,7 +54,7 @@ class Resource:
         return body
 
 
-def query(req: Request, schema: dict[str, validation.Schema]) -> dict[str, str]:
+def query(req: Request, schema: Mapping[str, validation.Schema]) -> dict[str, str]:
     """Query parameters; a repeated one has its last value, but `member_of` and `required` are joined by newlines.
 
     Raises: ApiError 400 for a parameter the schema does not have, or a value it does not allow.

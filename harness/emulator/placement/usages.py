@@ -56,9 +56,9 @@ class Usages(Resource):
         if "project_id" not in params:
             raise faults.bad_request("Invalid query string parameters: 'project_id' is a required property")
         caller = req.context.caller
-        if not (caller.is_admin or caller.is_service):
-            if not ("reader" in caller.roles and caller.project_id == params["project_id"]):
-                raise faults.forbidden("placement:usages")
+        own = "reader" in caller.roles and caller.project_id == params["project_id"]
+        if not (caller.is_admin or caller.is_service or own):
+            raise faults.forbidden("placement:usages")
         project = await self.placement.projects.id_of(params["project_id"])
         user = await self.placement.users.id_of(params["user_id"]) if "user_id" in params else None
         if project is None or ("user_id" in params and user is None):
