@@ -42,17 +42,34 @@ RESOURCE = Resource(
     (
         Attribute("id", filters=True, sorts=True),
         Attribute("name", post=True, put=True, default="", check=text(255), filters=True, sorts=True),
-        Attribute("admin_state_up", "bool", post=True, put=True, default=True, convert=to_bool, filters=True, sorts=True),
+        Attribute(
+            "admin_state_up", "bool", post=True, put=True, default=True, convert=to_bool, filters=True, sorts=True
+        ),
         Attribute("status", filters=True, sorts=True),
         Attribute("shared", "bool", post=True, put=True, default=False, convert=to_bool, filters=True),
         Attribute("subnets", ""),
-        Attribute("mtu", "int", post=True, put=True, default=0, convert=to_int, check=not_negative, filters=True, sorts=True),
+        Attribute(
+            "mtu", "int", post=True, put=True, default=0, convert=to_int, check=not_negative, filters=True, sorts=True
+        ),
         Attribute("port_security_enabled", "bool", post=True, put=True, default=True, convert=to_bool),
-        Attribute("router:external", "bool", "router_external", post=True, put=True, default=False, convert=to_bool, filters=True),
+        Attribute(
+            "router:external",
+            "bool",
+            "router_external",
+            post=True,
+            put=True,
+            default=False,
+            convert=to_bool,
+            filters=True,
+        ),
         Attribute("is_default", "bool", post=True, put=True, default=False, convert=to_bool, filters=True),
         Attribute("provider:network_type", column="network_type", post=True, put=True, check=text(32), filters=True),
-        Attribute("provider:physical_network", column="physical_network", post=True, put=True, check=text(64), filters=True),
-        Attribute("provider:segmentation_id", "int", "segmentation_id", post=True, put=True, convert=to_int, filters=True),
+        Attribute(
+            "provider:physical_network", column="physical_network", post=True, put=True, check=text(64), filters=True
+        ),
+        Attribute(
+            "provider:segmentation_id", "int", "segmentation_id", post=True, put=True, convert=to_int, filters=True
+        ),
         Attribute("availability_zone_hints", "json", post=True, sorts=True),
         Attribute("availability_zones", ""),
         Attribute("ipv4_address_scope", ""),
@@ -61,7 +78,7 @@ RESOURCE = Resource(
         Attribute("qinq", "", post=True, convert=to_bool),
         *standard(),
     ),
-)  # fmt: skip
+)
 
 _BY_ID = Statement(select(schema.networks).where(schema.networks.c.id == bindparam("id")))
 _INSERT = {

@@ -18,7 +18,10 @@ _SLAAC = ("slaac", "dhcpv6-stateless")
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """One address for a port. `guarded`: its row in `ipallocations` is written, whose key lets only one port have it."""
+    """One address for a port.
+
+    `guarded`: its row in `ipallocations` is written, whose key lets only one port have it.
+    """
 
     subnet: Subnet
     address: str

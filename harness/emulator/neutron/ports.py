@@ -38,7 +38,9 @@ RESOURCE = Resource(
         Attribute("id", filters=True, sorts=True),
         Attribute("name", post=True, put=True, default="", check=text(255), filters=True, sorts=True),
         Attribute("network_id", post=True, default=REQUIRED, check=uuid, filters=True, sorts=True),
-        Attribute("admin_state_up", "bool", post=True, put=True, default=True, convert=to_bool, filters=True, sorts=True),
+        Attribute(
+            "admin_state_up", "bool", post=True, put=True, default=True, convert=to_bool, filters=True, sorts=True
+        ),
         Attribute("mac_address", post=True, put=True, check=mac_address, filters=True, sorts=True),
         Attribute("fixed_ips", "json", post=True, put=True, check=fixed_ips, filters=True),
         Attribute("device_id", post=True, put=True, default="", check=text(255), filters=True, sorts=True),
@@ -49,14 +51,16 @@ RESOURCE = Resource(
         Attribute("allowed_address_pairs", "json", post=True, put=True, convert=none_to_list),
         Attribute("extra_dhcp_opts", "json", post=True, put=True, convert=none_to_list),
         Attribute("binding:host_id", column="host", post=True, put=True, filters=True),
-        Attribute("binding:vnic_type", column="vnic_type", post=True, put=True, default="normal", check=one_of(*VNIC_TYPES)),
+        Attribute(
+            "binding:vnic_type", column="vnic_type", post=True, put=True, default="normal", check=one_of(*VNIC_TYPES)
+        ),
         Attribute("binding:profile", "json", "profile", post=True, put=True, check=dictionary_or_none),
         Attribute("binding:vif_type", column="vif_type"),
         Attribute("binding:vif_details", "json", "vif_details"),
         *(attribute for attribute in standard() if attribute.name != "tags"),
         Attribute("tags", "json", post=True),  # taken and ignored at creation, as neutron without tag-ports-during-bulk
     ),
-)  # fmt: skip
+)
 
 _VISIBLE = select(
     schema.ports,

@@ -29,7 +29,9 @@ RESOURCE = Resource(
     (
         Attribute("id", filters=True, sorts=True),
         Attribute("security_group_id", post=True, default=REQUIRED, check=text(36), filters=True, sorts=True),
-        Attribute("direction", post=True, default=REQUIRED, check=one_of("ingress", "egress"), filters=True, sorts=True),
+        Attribute(
+            "direction", post=True, default=REQUIRED, check=one_of("ingress", "egress"), filters=True, sorts=True
+        ),
         Attribute("ethertype", post=True, default="IPv4", filters=True, sorts=True),
         Attribute("protocol", post=True, filters=True, sorts=True),
         Attribute("port_range_min", "int", post=True, filters=True, sorts=True),
@@ -41,7 +43,7 @@ RESOURCE = Resource(
         Attribute("belongs_to_default_sg", "bool", convert=to_bool, filters=True),
         *standard(tagged=False),
     ),
-)  # fmt: skip
+)
 
 _BY_ID = Statement(select(schema.securitygrouprules).where(schema.securitygrouprules.c.id == bindparam("id")))
 _OF_GROUP = Statement(
@@ -98,10 +100,12 @@ async def create(neutron: Neutron, caller: Caller, values: Values) -> dict[str, 
     for other in await neutron.database.fetch(_OF_GROUP, group_id=group["id"]):
         if _key(other) == _key(row):
             raise errors.rule_exists(other["id"])
-    async with quotas.reserved(neutron, group["project_id"], "security_group_rule"):
-        async with neutron.database.transaction() as transaction:
-            await transaction.execute(_INSERT, **row)
-            await _touch(transaction, group)
+    async with (
+        quotas.reserved(neutron, group["project_id"], "security_group_rule"),
+        neutron.database.transaction() as transaction,
+    ):
+        await transaction.execute(_INSERT, **row)
+        await _touch(transaction, group)
     await neutron.agents.security_groups_rule_updated([group["id"]])
     return security_groups.rule_view(row)
 
@@ -204,9 +208,10 @@ def _check_ports(values: Values, protocol: str | None) -> None:
             text_ = "For TCP/UDP protocols, port_range_min must be <= port_range_max"
             raise errors.neutron(400, "SecurityGroupInvalidPortRange", text_)
     elif protocol in _ICMP:
-        for name, value in (("type", low), ("code", high)):
-            if number is not None and number > 255:
-                text_ = f"Invalid value for ICMP {name} ({'port_range_min' if name == 'type' else 'port_range_max'}) {number}. It must be 0 to 255."  # noqa: E501
+        for name, given in (("type", low), ("code", high)):
+            if given is not None and given > 255:
+                field = "port_range_min" if name == "type" else "port_range_max"
+                text_ = f"Invalid value for ICMP {name} ({field}) {given}. It must be 0 to 255."
                 raise errors.neutron(400, "SecurityGroupInvalidIcmpValue", text_)
         if low is None:
             text_ = f"ICMP code (port-range-max) {high} is provided but ICMP type (port-range-min) is missing."

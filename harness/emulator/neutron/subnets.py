@@ -38,7 +38,16 @@ RESOURCE = Resource(
     (
         Attribute("id", filters=True, sorts=True),
         Attribute("name", post=True, put=True, default="", check=text(255), filters=True, sorts=True),
-        Attribute("ip_version", "int", post=True, default=REQUIRED, convert=to_int, check=one_of(4, 6), filters=True, sorts=True),
+        Attribute(
+            "ip_version",
+            "int",
+            post=True,
+            default=REQUIRED,
+            convert=to_int,
+            check=one_of(4, 6),
+            filters=True,
+            sorts=True,
+        ),
         Attribute("network_id", post=True, default=REQUIRED, check=uuid, filters=True, sorts=True),
         Attribute("subnetpool_id", "", post=True),
         Attribute("prefixlen", "", post=True),
@@ -55,7 +64,7 @@ RESOURCE = Resource(
         Attribute("shared", "", filters=True),
         *standard(),
     ),
-)  # fmt: skip
+)
 
 _NETWORK = schema.networks.c
 

@@ -1,4 +1,4 @@
-"""Checks and conversions of attribute values, with neutron's reasons. A check returns the reason, None when it passes."""
+"""Checks and conversions of attribute values, with neutron's reasons. A check returns the reason, None if it passes."""
 
 import ipaddress
 import re
