@@ -141,5 +141,5 @@ def run(steps: Coroutine[Any, Any, T], timeout_s: float = 30.0) -> T:
 async def eventually(holds: Callable[[], Awaitable[bool]], *, every_s: float = 0.02, within_s: float = 5.0) -> None:
     """Wait until the other process is seen to be as wanted: it has no event that could be awaited here."""
     async with asyncio.timeout(within_s):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110
             await asyncio.sleep(every_s)

@@ -274,7 +274,8 @@ def test_sigterm_says_goodbye_and_sigkill_loses_the_queues(tmp_path_factory: pyt
 
     try:
         run(steps())
-        assert stop_embedded(polite) == 0
+        assert polite.process is not None
+        assert polite.process.wait(5) == 0
     finally:
         stop_embedded(polite)
     port = polite.address.port
