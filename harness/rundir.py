@@ -9,6 +9,7 @@ import contextlib
 import gzip
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -183,6 +184,10 @@ class RunDirectory:
                 f"{path} is not a run directory: it has no run.json; pass the path that `squall run` printed"
             )
         return cls(path)
+
+    def discard(self) -> None:
+        """Removes a run directory that never became a run."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def write_json(self, name: str, value: Any) -> None:
         """Replaces a JSON document as one step, so that a reader never sees half of it; `.gz` is compressed."""

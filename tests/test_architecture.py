@@ -28,7 +28,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "faults": {"harness.core", "harness.control", "harness.wire", "harness.supervise"},
     "reports": {"harness.core", "harness.rundir"},
     "locustfiles": {"harness.core", "harness.cloud", "harness.swarm"},
-    "harness.venue": {"harness.core", "harness.emulator", "harness.telemetry", "harness.experiment", "harness.cloud"},
+    "harness.children": {"harness.supervise"},
+    "harness.venue": {
+        *("faults", "harness.core", "harness.emulator", "harness.telemetry", "harness.experiment", "harness.cloud"),
+    },
+    "harness.commands": {"harness", "faults", "reports"},
     "harness.engine": {"harness", "faults"},
     "harness.cli": {"harness", "faults", "reports"},
 }

@@ -1,0 +1,120 @@
+"""The `squall` command."""
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_PACKAGES = ("faults", "harness", "locustfiles", "reports")
+_USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code (README.md)."""
+    if shadowed := _shadowed():
+        print(f"squall: {shadowed}", file=sys.stderr)
+        return _USAGE
+    if sys.platform == "win32":
+        print("squall: Windows is not supported; run it in WSL or on Linux", file=sys.stderr)
+        return _USAGE
+    options = _parser().parse_args(arguments)
+    # Imports wait for the command: `squall heal` must not load a plotting stack, nor die of a broken one.
+    from harness import commands
+
+    try:
+        return commands.COMMANDS[options.command](options)
+    except commands.REFUSALS as error:
+        print(f"squall: {error}", file=sys.stderr)
+        return _USAGE
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _shadowed() -> str | None:
+    """What is wrong when one of our top-level packages is another's of the same name; None when all are ours."""
+    home = Path(__file__).resolve().parent.parent
+    for name in _PACKAGES:
+        spec = importlib.util.find_spec(name)
+        origin = Path(spec.origin).resolve().parent if spec is not None and spec.origin else None
+        if origin != home / name:
+            found = origin or "nothing"
+            return (
+                f"wanted package '{name}' from {home / name}; Python finds {found}. Another file or package of that "
+                "name comes first in sys.path: leave that folder, rename it, or unset PYTHONPATH"
+            )
+    return None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="squall", description="Does the cloud still serve its users in a storm?")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run an experiment, judge it and write the report")
+    run.add_argument("experiment", type=Path, help="YAML file, see experiments/")
+    run.add_argument(
+        "--cloud", metavar="NAME", help="entry of clouds.yaml to run against instead of the experiment's cloud"
+    )
+    run.add_argument("--admin-cloud", metavar="NAME", help="entry whose user may read what only an admin may (audit)")
+    run.add_argument("--run-dir", type=Path, metavar="DIR", help="new directory for this run (default: runs/NAME-TIME)")
+    run.add_argument("--seed", type=int, help="instead of the experiment's")
+    run.add_argument(
+        "--metrics-port", type=_port, default=0, metavar="PORT", help="Prometheus on loopback (default: any)"
+    )
+    run.add_argument("--keep", action="store_true", help="leave what the run made in the cloud, for a look at it")
+    run.add_argument(
+        "--dry-run", action="store_true", help="check everything that needs no cloud, print the plan, stop"
+    )
+    run.add_argument("--attach", type=Path, metavar="FILE", help=argparse.SUPPRESS)
+
+    stop = commands.add_parser("stop", help="stop a running run: no new load, undo faults, delete its resources")
+    stop.add_argument("run", nargs="?", help="run id or directory (default: the only one that runs)")
+
+    cloud = commands.add_parser("cloud", help="the bundled cloud by itself")
+    cloud.add_argument("action", choices=("up", "status", "down"))
+    cloud.add_argument("--state", type=Path, metavar="DIR", help="where it keeps its state (default: per user)")
+    cloud.add_argument("--hypervisors", type=int, default=1000, metavar="N", help="simulated computes (default: 1000)")
+    cloud.add_argument(
+        "--time-scale", type=float, default=1.0, metavar="F", help="0.1: its timers run ten times faster"
+    )
+    cloud.add_argument(
+        "--port-base", type=int, metavar="N", help="its API ports are N + 5000, 9292, 8778, 8774 and 9696"
+    )
+
+    for name, text in (
+        ("report", "write report.html, junit.xml and summary.md of a run anew, from its data alone"),
+        ("audit", "judge a run anew, from its data alone"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("run", type=Path, help="run directory")
+
+    heal = commands.add_parser("heal", help="undo every fault that a dead run left behind, from the journal")
+    heal.add_argument("--list", action="store_true", help="only show what is open")
+
+    clean = commands.add_parser("clean", help="delete what a run made, found by its mark")
+    clean.add_argument("run", nargs="?", type=Path, help="run directory")
+    clean.add_argument("--mark", help="prefix of names, when the run directory is lost: squall-RUNID")
+    clean.add_argument("--cloud", metavar="NAME", help="entry of clouds.yaml (default: the run's own)")
+    clean.add_argument("--dry-run", action="store_true", help="only show what would be deleted")
+
+    faults = commands.add_parser("faults", help="the catalogue of faults")
+    faults.add_argument("action", choices=("list", "show"))
+    faults.add_argument("name", nargs="?")
+
+    commands.add_parser("schema", help="JSON Schema of experiment files, for editors")
+    commands.add_parser("version", help="version and commit")
+    return parser
+
+
+def _port(text: str) -> int:
+    if text.isdigit() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"wanted a port from 0 to 65535; got {text!r}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""What each command does: parse what it was given, call the part that does the work, print what a person needs."""
+
+import argparse
+import json
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faults
+from faults.errors import JournalOpen
+from faults.places import private_directory
+from harness import checkers
+from harness.cloud import janitor, session
+from harness.cloud.errors import CloudError
+from harness.control import connect
+from harness.core.units import duration_ns
+from harness.experiment import Cloud, ExperimentInvalid, json_schema, load
+from harness.fingerprint import fingerprint
+from harness.plan import check_faults, make_plan
+from harness.progress import Progress
+from harness.rundir import RunDirectory, RunDirectoryError
+from harness.venue import Venue, VenueUnavailable
+
+REFUSALS = (ExperimentInvalid, RunDirectoryError, VenueUnavailable, CloudError, JournalOpen)
+
+EXIT_NOT_HEALED = 4
+
+
+def run(options: argparse.Namespace) -> int:
+    """`squall run`: returns the verdict's exit code."""
+    from harness.engine import Engine, Options, reports_command
+
+    source = load(options.experiment)
+    experiment = source.experiment
+    if options.seed is not None:
+        experiment.seed = options.seed
+    if options.cloud is not None:
+        experiment.cloud = Cloud(name=options.cloud, admin=options.admin_cloud or experiment.cloud.admin)
+    plan = make_plan(source)
+    plan["abort_after_ns"] = duration_ns(experiment.limits.abort_after)
+    venue = Venue(experiment.cloud, experiment)
+    check_faults(source, plan, venue.known_targets())
+    if options.dry_run:
+        print(json.dumps(plan, indent=2))
+        return 0
+    if still_open := faults.open_faults():
+        raise ExperimentInvalid(
+            "faults of an earlier run are still in force: " + ", ".join(still_open) + "; run: squall heal"
+        )
+    run_id = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
+    run_dir = RunDirectory.create(options.run_dir or Path("runs") / f"{experiment.name.replace(' ', '-')}-{run_id}")
+    run_dir.write_bytes("experiment.yaml", source.text.encode())
+    plan.update(run_id=run_id, mark=f"squall-{run_id}", run_dir=str(run_dir.path.resolve()))
+    engine = Engine(
+        source,
+        plan,
+        run_dir,
+        venue,
+        Progress(),
+        Options(
+            attach=options.attach,
+            metrics_port=options.metrics_port,
+            keep=options.keep,
+            control_file=private_directory("running") / f"{run_id}.json",
+        ),
+    )
+    try:
+        verdict = engine.run()
+    except REFUSALS:
+        run_dir.discard()
+        raise
+    reported = reports_command(run_dir.path).returncode == 0
+    _print_verdict(verdict, run_dir)
+    if not reported:
+        print(f"squall: the report could not be written; try: squall report '{run_dir.path}'", file=sys.stderr)
+    return int(verdict["exit_code"])
+
+
+def stop(options: argparse.Namespace) -> int:
+    """`squall stop`: asks a running engine to wind down and waits until it says so."""
+    running = sorted(private_directory("running").glob("*.json"))
+    chosen = [p for p in running if options.run in (None, p.stem, json.loads(p.read_text()).get("run_dir"))]
+    if len(chosen) != 1:
+        names = ", ".join(path.stem for path in running) or "none"
+        raise ExperimentInvalid(f"wanted exactly one running run; running: {names}; got {options.run or 'no name'}")
+    address = json.loads(chosen[0].read_text())
+    try:
+        link = connect(address["address"], address["token"])
+        link.send({"type": "stop_request"})
+    except OSError as error:
+        chosen[0].unlink(missing_ok=True)
+        raise ExperimentInvalid(
+            f"run {chosen[0].stem} is gone ({error}); if it left faults, run: squall heal"
+        ) from None
+    print(f"run {chosen[0].stem} is stopping: faults first, then its resources")
+    while link.receive() is not None:
+        pass
+    return 0
+
+
+def cloud(options: argparse.Namespace) -> int:
+    """`squall cloud up|status|down`: the bundled cloud by itself."""
+    from harness.emulator import cloud as emulator
+
+    arguments = [options.action, "--state", str(options.state or private_directory("cloud"))]
+    if options.action == "up":
+        arguments += ["--hypervisors", str(options.hypervisors), "--time-scale", str(options.time_scale)]
+        if options.port_base is not None:
+            arguments += ["--port-base", str(options.port_base)]
+    if options.action == "down":
+        arguments.append("--wipe")
+    return emulator.main(arguments)
+
+
+def report(options: argparse.Namespace) -> int:
+    """`squall report`: everything anew from the run directory."""
+    from harness.engine import reports_command
+
+    run_dir = RunDirectory.open(options.run)
+    verdict = checkers.judge(run_dir)
+    run_dir.write_json("verdict.json", verdict)
+    if reports_command(run_dir.path).returncode != 0:
+        return 1
+    _print_verdict(verdict, run_dir)
+    return 0
+
+
+def audit(options: argparse.Namespace) -> int:
+    """`squall audit`: the verdict anew; its exit code is the run's."""
+    run_dir = RunDirectory.open(options.run)
+    verdict = checkers.judge(run_dir)
+    run_dir.write_json("verdict.json", verdict)
+    _print_verdict(verdict, run_dir)
+    return int(verdict["exit_code"])
+
+
+def heal(options: argparse.Namespace) -> int:
+    """`squall heal`: undoes, or lists, what the journal says is still open; 4 when something stays open."""
+    if options.list:
+        still_open = faults.open_faults()
+        print("\n".join(still_open) if still_open else "no fault is open")
+        return EXIT_NOT_HEALED if still_open else 0
+    healed = faults.heal()
+    for line in healed.healed:
+        print(f"undone: {line}")
+    for line in healed.open:
+        print(f"STILL OPEN: {line}", file=sys.stderr)
+    if not healed.healed and not healed.open:
+        print("no fault is open")
+    return EXIT_NOT_HEALED if healed.open else 0
+
+
+def clean(options: argparse.Namespace) -> int:
+    """`squall clean`: deletes what carries a run's mark; 1 when something would not go."""
+    entry, mark = options.cloud, options.mark
+    if options.run is not None:
+        described = RunDirectory.open(options.run).read_json("run.json")
+        mark, entry = mark or f"squall-{described['run_id']}", entry or described.get("cloud")
+    if not mark or not entry:
+        raise ExperimentInvalid("wanted a run directory, or --mark and --cloud; see: squall clean --help")
+    if not mark.startswith("squall-"):
+        raise ExperimentInvalid(f"wanted a mark that begins with 'squall-', as every run's does; got {mark!r}")
+    left = janitor.clean(session.connect(entry), mark, say=print, dry_run=options.dry_run)
+    for resource in left:
+        print(f"still there: {resource}", file=sys.stderr)
+    return 1 if left else 0
+
+
+def show_faults(options: argparse.Namespace) -> int:
+    """`squall faults list|show NAME`."""
+    catalogue = faults.catalogue()
+    if options.action == "list":
+        width = max(map(len, catalogue))
+        for name, kind in sorted(catalogue.items()):
+            print(f"{name:{width}}  {kind.effect}")
+        return 0
+    if options.name not in catalogue:
+        raise ExperimentInvalid(f"wanted one of {', '.join(sorted(catalogue))}; got {options.name!r}")
+    print(catalogue[options.name].describe())
+    return 0
+
+
+def schema(options: argparse.Namespace) -> int:
+    """`squall schema`."""
+    print(json.dumps(json_schema(), indent=2))
+    return 0
+
+
+def version(options: argparse.Namespace) -> int:
+    """`squall version`."""
+    made = fingerprint()
+    print(f"squall {made['versions']['squall']} ({made['commit'] or 'no commit'}), Python {made['versions']['python']}")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": run,
+    "stop": stop,
+    "cloud": cloud,
+    "report": report,
+    "audit": audit,
+    "heal": heal,
+    "clean": clean,
+    "faults": show_faults,
+    "schema": schema,
+    "version": version,
+}
+
+
+def _print_verdict(verdict: dict[str, Any], run_dir: RunDirectory) -> None:
+    from reports.terminal import verdict_table
+
+    print(verdict_table(verdict))
+    report_file = run_dir.path / "report.html"
+    print(f"\nreport: {report_file if report_file.is_file() else 'none'}")

@@ -1,0 +1,401 @@
+"""The life of one run, from the plan to the exit code.
+
+    preflight -> load, phase by phase, with faults -> drain -> heal -> settle -> audit -> clean up -> judge -> report
+
+The engine makes no load and injects no fault: it starts the processes that do, tells them the epoch, listens, and makes
+sure that whatever happens every fault is undone and everything the run made is deleted. Its state changes in one thread
+only: the control links and the signal handlers put messages into its inbox.
+"""
+
+import contextlib
+import json
+import queue
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import faults
+from harness import checkers
+from harness.children import Children
+from harness.control import ControlServer, Link, Message
+from harness.core.clock import RunClock, S, monotonic_ns, wall_ns
+from harness.core.units import format_ns
+from harness.experiment import ExperimentInvalid, Source
+from harness.fingerprint import fingerprint
+from harness.plan import check_faults
+from harness.progress import Live, Progress
+from harness.rundir import RunDirectory, SegmentWriter
+from harness.telemetry import Sampler
+from harness.telemetry.prometheus import Exporter, RunCollector
+from harness.venue import Venue
+
+_READY_DEADLINE_S = 60.0
+_HEAL_DEADLINE_S = 60.0
+_FLUSH_DEADLINE_S = 15.0
+_LEAD_NS = S  # between "go" and the epoch, so that every worker has its plan in hand
+
+
+class Interrupted(Exception):
+    """Ctrl-C, SIGTERM, `squall stop` or Stop in the web UI: no new load; faults are undone, resources deleted."""
+
+
+class Aborted(Exception):
+    """A safety limit was passed, or a process of the run died; the message says which. Wound up like Interrupted."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line adds to an experiment."""
+
+    attach: Path | None = None  # a Locust that a person started is the swarm; it finds us through this file
+    metrics_port: int = 0
+    keep: bool = False  # leave the run's resources in the cloud
+    control_file: Path | None = None  # where `squall stop` finds us
+
+
+class Engine:
+    """One run.
+
+    Args: source, plan: a checked experiment and its plan. run: a new run directory. venue: the cloud under test, not
+    entered yet.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        plan: dict[str, Any],
+        run: RunDirectory,
+        venue: Venue,
+        progress: Progress,
+        options: Options,
+    ) -> None:
+        self._source, self._plan, self._run, self._venue = source, plan, run, venue
+        self._progress, self._options = progress, options
+        self._inbox: queue.Queue[tuple[Link | None, Message]] = queue.Queue()
+        self._links: dict[str, Link] = {}
+        self._ready: set[str] = set()
+        self._finished: set[str] = set()
+        self._live = Live()
+        self._clock = RunClock(monotonic_ns())
+        self._bad_seconds = 0
+        self._children: Children
+        self._record: dict[str, Any] = {"interrupted": False, "aborted": None, "worker_lost": []}
+
+    def run(self) -> dict[str, Any]:
+        """Runs from preflight to verdict.
+
+        Returns: the verdict document, as in verdict.json.
+        Raises:  ExperimentInvalid when the cloud cannot be had or cannot carry this experiment; nothing is left in it.
+        """
+        self._write_run(started_wall_ns=wall_ns())
+        with contextlib.ExitStack() as stack, self._signals():
+            prepared = False
+            try:
+                self._prepare(stack)
+                prepared = True
+                self._load()
+            except Interrupted:
+                self._record["interrupted"] = True
+                self._progress.step("interrupted: undoing faults, then deleting what this run made")
+            except Aborted as error:
+                self._record["aborted"] = str(error)
+                self._progress.step(f"ABORTED: {error}")
+            if prepared:
+                self._wind_down()
+        return self._judge()
+
+    # Before the load.
+
+    def _prepare(self, stack: contextlib.ExitStack) -> None:
+        self._progress.step(f"run {self._plan['run_id']}: {self._venue.describe()}")
+        stack.enter_context(self._venue)
+        self._listen(0)
+        self._plan.update(self._venue.plan_entries())
+        check_faults(self._source, self._plan, self._plan["targets"])
+        if problems := self._venue.preflight(self._plan):
+            raise ExperimentInvalid("the cloud cannot carry this experiment:\n  " + "\n  ".join(problems))
+        self._progress.step("preflight passed; taking the snapshot that the audit compares with")
+        self._snapshot("before")
+        self._run.write_json("plan.json", self._plan)
+        control = ControlServer(
+            lambda link, message: self._inbox.put((link, message)),
+            lambda link: self._inbox.put((link, {"type": "closed"})),
+        )
+        stack.callback(control.close)
+        self._publish(control, stack)
+        children = self._children = stack.enter_context(Children(self._run.path / "logs"))
+        plan_path = str(self._run.path / "plan.json")
+        environment = control.environment()
+        if self._plan["faults"]:
+            nemesis = [sys.executable, "-m", "faults.nemesis", "--plan", plan_path]
+            children.start("nemesis", nemesis, environment, guarded=False)
+        if self._options.attach is None:
+            swarm = [sys.executable, "-m", "harness.swarm", "master", "--plan", plan_path]
+            children.start("swarm", swarm, environment)
+        self._await(self._expected(), self._ready, _READY_DEADLINE_S, "ready")
+        writer = SegmentWriter(self._run.path, "gauges", "engine", self._place())
+        stack.callback(writer.close)
+        self._clock = RunClock(monotonic_ns() + _LEAD_NS)
+        self._write_run(epoch_monotonic_ns=self._clock.epoch_ns, epoch_wall_ns=wall_ns() + _LEAD_NS)
+        sampler = Sampler(self._venue.gauge_sources(), self._clock, writer.append)
+        sampler.start()
+        stack.callback(sampler.stop)
+        exporter = Exporter(RunCollector(self._metrics, sampler.latest), self._options.metrics_port)
+        stack.callback(exporter.close)
+        self._progress.step(f"metrics at {exporter.url}")
+
+    def _expected(self) -> set[str]:
+        return {"swarm"} | ({"nemesis"} if self._plan["faults"] else set())
+
+    def _publish(self, control: ControlServer, stack: contextlib.ExitStack) -> None:
+        """Tells `squall stop` and an attached Locust, through private files, how to reach this engine."""
+        address = {
+            "address": control.address,
+            "token": control.token,
+            "plan": str(self._run.path / "plan.json"),
+            "run_dir": str(self._run.path),
+        }
+        for path in (self._options.control_file, self._options.attach):
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch(mode=0o600)
+                path.write_text(json.dumps(address))
+                stack.callback(path.unlink, missing_ok=True)
+
+    # The load.
+
+    def _load(self) -> None:
+        self._broadcast({"type": "go", "epoch_ns": self._clock.epoch_ns})
+        shown: str | None = None
+        while (now_ns := self._clock.now_ns()) < self._plan["end_ns"]:
+            phase = next((p for p in self._plan["phases"] if p["start_ns"] <= now_ns < p["end_ns"]), None)
+            if phase is not None and phase["name"] != shown:
+                shown = self._live.phase = phase["name"]
+                self._progress.step(
+                    f"phase '{shown}' ({phase['kind']}), {format_ns(phase['end_ns'] - phase['start_ns'])}"
+                )
+            self._listen(0.5)
+            if self._links.get("swarm") is None:
+                raise Aborted(f"the swarm died; see {self._run.path / 'logs'}")
+            if self._plan["faults"] and "nemesis" not in self._links and "nemesis" not in self._finished:
+                raise Aborted(f"the nemesis died; its watchdog undoes what it left; see {self._run.path / 'logs'}")
+
+    def _wind_down(self) -> None:
+        """From the last arrival to a clean cloud; each step goes on whatever became of the one before."""
+        hurried = self._record["interrupted"] or self._record["aborted"]
+        self._live.phase = "drain"
+        self._progress.step("drain: no new arrivals; waiting for what is in flight")
+        drain_s = 1.0 if hurried else self._plan["drain_s"]
+        self._send("swarm", {"type": "stop", "reason": "interrupted" if hurried else "end", "drain_s": drain_s})
+        self._send("nemesis", {"type": "heal"} if hurried else {"type": "stop"})
+        self._await_quietly({"swarm"}, drain_s + _FLUSH_DEADLINE_S)
+        self._write_run(drained_ns=self._clock.now_ns())
+        self._heal()
+        if not hurried:
+            self._settle()
+            self._live.phase = "audit"
+            self._progress.step("audit: reading the cloud through its public APIs")
+            self._snapshot("after")
+        if not self._options.keep and not (hurried and self._venue.is_disposable):
+            self._clean(hurried=bool(hurried))
+
+    def _heal(self) -> None:
+        if not self._plan["faults"]:
+            return
+        self._await_quietly({"nemesis"}, _HEAL_DEADLINE_S)
+        if "nemesis" not in self._finished:
+            self._progress.step("healing from the journal")
+        report = faults.heal(self._plan["run_id"])
+        self._write_run(open_faults=report.open)
+        for fault in report.open:
+            self._progress.step(f"FAULT NOT UNDONE: {fault}; run: squall heal")
+
+    def _settle(self) -> None:
+        """Waits until dead agents and expired calls must have shown: so long after the last fault ended."""
+        last_ns = max((f["start_ns"] + f["duration_ns"] for f in self._plan["faults"]), default=None)
+        if last_ns is None:
+            return
+        until_ns = last_ns + round(self._plan["settle_s"] * S)
+        left_ns = until_ns - self._clock.now_ns()
+        if left_ns > 0:
+            self._live.phase = "settle"
+            self._progress.step(f"settle: {format_ns(left_ns)} until every timeout of the control plane has passed")
+        while self._clock.now_ns() < until_ns:
+            try:
+                self._listen(0.5)
+            except (Interrupted, Aborted):
+                self._record["interrupted"] = True
+                return
+
+    def _clean(self, *, hurried: bool) -> None:
+        self._live.phase = "clean up"
+        self._progress.step("clean up: deleting everything that carries this run's mark")
+        left = self._venue.clean(self._plan["mark"], self._progress.step)
+        self._write_run(left_behind=left)
+        if not hurried:
+            self._snapshot("cleaned")
+
+    def _snapshot(self, name: str) -> None:
+        snapshot = self._venue.snapshot(self._clock.now_ns())
+        self._run.write_json(f"snapshots/{name}.json.gz", snapshot)
+        for error in snapshot["errors"]:
+            self._progress.step(f"snapshot '{name}' is incomplete: {error}")
+
+    def _judge(self) -> dict[str, Any]:
+        self._write_run(ended_wall_ns=wall_ns(), **self._record)
+        self._write_run(torn_segments=self._run.compact())
+        verdict = checkers.judge(self._run)
+        self._run.write_json("verdict.json", verdict)
+        return verdict
+
+    # Messages.
+
+    def _listen(self, wait_s: float) -> None:
+        """Handles what comes in within `wait_s`, at least what is there already.  Raises Interrupted, Aborted."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                link, message = self._inbox.get(
+                    timeout=max(0.0, deadline - time.monotonic()) or None if wait_s else 0.001
+                )
+            except queue.Empty:
+                return
+            self._handle(link, message)
+            if time.monotonic() >= deadline:
+                return
+
+    def _handle(self, link: Link | None, message: Message) -> None:
+        match message:
+            case {"type": "interrupt"} | {"type": "stop_request"}:
+                raise Interrupted
+            case {"type": "hello", "role": role} if link is not None:
+                self._links[role] = link
+                if role == "nemesis":
+                    self._ready.add(role)
+            case {"type": "ready"}:
+                self._ready.add("swarm")
+            case {"type": "second"}:
+                self._second(message)
+            case {"type": "fault"}:
+                self._fault(message)
+            case {"type": "worker_lost", "name": name}:
+                self._record["worker_lost"].append({"name": name, "at_ns": self._clock.now_ns()})
+                self._progress.step(f"load worker {name} was lost; the run is marked")
+            case {"type": "finished"}:
+                role = next((role for role, other in self._links.items() if other is link), "")
+                self._finished.add(role)
+            case {"type": "closed"}:
+                for role, other in list(self._links.items()):
+                    if other is link:
+                        del self._links[role]
+
+    def _second(self, message: Message) -> None:
+        live = self._live
+        live.rate, live.done = message.get("intended", 0), message.get("done", 0)
+        live.errors += message.get("errors", 0)
+        live.in_flight, live.p95_ms = message.get("in_flight", 0), message.get("p95_ms")
+        live.servers = message.get("servers", {})
+        live.client_limited = bool(message.get("client_limited"))
+        self._progress.figures(live)
+        limits = self._source.experiment.limits
+        done = live.done or 1
+        self._bad_seconds = self._bad_seconds + 1 if message.get("errors", 0) / done > limits.abort_error_ratio else 0
+        if self._bad_seconds * 1e9 > self._plan["abort_after_ns"]:
+            raise Aborted(
+                f"more than {limits.abort_error_ratio:.0%} errors for {limits.abort_after} (limits.abort_error_ratio)"
+            )
+        if sum(live.servers.values()) > limits.max_servers:
+            raise Aborted(
+                f"{sum(live.servers.values())} servers are more than limits.max_servers = {limits.max_servers}"
+            )
+
+    def _fault(self, message: Message) -> None:
+        event = message.get("event")
+        planned = next((f for f in self._plan["faults"] if f["id"] == message.get("id")), None)
+        if planned is None:
+            return
+        key = (planned["fault"], planned["target"])
+        if event == "injected" and key not in self._live.faults:
+            self._live.faults.append(key)
+        elif event in ("undone", "gone") and key in self._live.faults:
+            self._live.faults.remove(key)
+        self._progress.step(
+            f"{planned['fault']} on {planned['target']}: {event} {message.get('detail') or ''}".rstrip()
+        )
+        self._send("swarm", {**message, "type": "fault"})
+
+    def _broadcast(self, message: Message) -> None:
+        for role in list(self._links):
+            self._send(role, message)
+
+    def _send(self, role: str, message: Message) -> None:
+        link = self._links.get(role)
+        if link is not None:
+            with contextlib.suppress(OSError):  # its end is noticed by "closed"
+                link.send(message)
+
+    def _await(self, roles: set[str], reached: set[str], deadline_s: float, what: str) -> None:
+        deadline = time.monotonic() + deadline_s
+        while not roles <= reached:
+            late = ", ".join(sorted(roles - reached))
+            if time.monotonic() > deadline:
+                raise Aborted(f"{late} not {what} within {deadline_s:.0f} s; see {self._run.path / 'logs'}")
+            for name, code in self._children.ended().items():
+                if name in roles - reached:
+                    raise Aborted(f"{name} ended with code {code} before it was {what}; see {self._run.path / 'logs'}")
+            self._listen(0.2)
+
+    def _await_quietly(self, roles: set[str], deadline_s: float) -> None:
+        """Waits for roles to finish or to go away; a second interrupt only cuts the waiting short."""
+        deadline = time.monotonic() + deadline_s
+        while roles & set(self._links) - self._finished and time.monotonic() < deadline:
+            try:
+                self._listen(0.2)
+            except (Interrupted, Aborted):
+                self._record["interrupted"] = True
+                deadline = min(deadline, time.monotonic() + _FLUSH_DEADLINE_S)
+
+    # What others see of a run.
+
+    def _metrics(self) -> dict[str, Any]:
+        live = asdict(self._live)
+        rates = {"intended": live["rate"], "done": live["done"], "in_flight": live["in_flight"]}
+        return {"phase": live["phase"], "rates": rates, "servers": live["servers"], "faults": live["faults"]}
+
+    def _place(self) -> dict[str, str | None]:
+        return {"cloud": self._plan["cloud"], "region": self._plan["region"], "project": self._plan["project"]}
+
+    def _write_run(self, **entries: Any) -> None:
+        """Adds to run.json, which is there from the first moment."""
+        document = self._run.read_json("run.json") or {
+            "schema_version": 1,
+            "run_id": self._plan["run_id"],
+            "name": self._plan["name"],
+            "seed": self._plan["seed"],
+            "level": self._plan["level"],
+            "venue": self._venue.describe(),
+            **fingerprint(),
+        }
+        self._run.write_json("run.json", {**document, **entries})
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def interrupt(*_: object) -> None:
+            self._inbox.put((None, {"type": "interrupt"}))
+
+        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def reports_command(run_dir: Path) -> subprocess.CompletedProcess[bytes]:
+    """Writes report.html, junit.xml and summary.md in a process of its own, which gives its memory back at once."""
+    return subprocess.run([sys.executable, "-m", "reports", str(run_dir)], check=False, timeout=300)

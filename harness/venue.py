@@ -1,0 +1,203 @@
+"""Where a run takes place: the bundled cloud, made for the run and thrown away after it, or a cloud that is there."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from faults.embedded import embedded_targets
+from harness.cloud import janitor, preflight, snapshot
+from harness.cloud.session import Cloud as Connection
+from harness.cloud.session import connect
+from harness.core.units import duration_ns
+from harness.emulator import cloud as emulator
+from harness.emulator import settings as emulator_settings
+from harness.emulator.settings import Settings
+from harness.experiment import Cloud, Emulator, Experiment
+from harness.telemetry import Source
+from harness.telemetry.broker import Management
+from harness.telemetry.compute import Hypervisors
+from harness.telemetry.database import MariaDB, PostgreSQL
+from harness.telemetry.emulated import processes
+from harness.telemetry.machine import Machine
+
+_CONFIG_VARIABLE = "OS_CLIENT_CONFIG_FILE"  # where openstacksdk looks for clouds.yaml first
+
+
+class VenueUnavailable(Exception):
+    """The cloud could not be started or reached, with the reason; nothing of it is left running."""
+
+
+class Venue:
+    """The cloud under test, as a run needs it: entered once, usable while inside.
+
+    Args: cloud: either the bundled cloud or an entry of clouds.yaml. experiment: for seed, time scale, client level and
+    the targets that faults may touch.
+    """
+
+    def __init__(self, cloud: Cloud, experiment: Experiment) -> None:
+        self._level = experiment.client.level
+        self._given_targets = experiment.targets
+        self._settings = _emulator_settings(cloud.emulator, experiment) if cloud.emulator is not None else None
+        self._entry = "demo" if cloud.emulator is not None else cloud.name
+        self._admin_entry = "admin" if cloud.emulator is not None else cloud.admin
+        self._state: Path | None = None
+        self._connection: Connection
+        self._admin: Connection | None = None
+        self._stack = ExitStack()
+
+    @property
+    def is_disposable(self) -> bool:
+        """Whether the cloud goes away with the run, and everything in it."""
+        return self._settings is not None
+
+    def describe(self) -> str:
+        """In one line for people."""
+        if self._settings is not None:
+            count, scale = self._settings.hypervisors.count, self._settings.time_scale
+            return f"bundled cloud, {count} hypervisors, PostgreSQL and embedded broker, time scale {scale:g}"
+        return f"cloud '{self._entry}'"
+
+    def known_targets(self) -> dict[str, dict[str, Any]]:
+        """Fault targets by name, as far as they are known before the cloud is entered: enough to validate a plan."""
+        if self._settings is not None:
+            return {**_PROMISED_TARGETS, **self._given_targets}
+        return self._targets(_running_emulator())
+
+    def __enter__(self) -> "Venue":
+        with ExitStack() as stack:
+            if self._settings is not None:
+                self._start_emulator(self._settings, stack)
+            else:
+                self._state = _running_emulator()
+            try:
+                self._connection = connect(self._entry, level=self._level)
+                stack.callback(self._connection.close)
+                self._project = self._connection.project_id
+                if self._admin_entry is not None:
+                    self._admin = connect(self._admin_entry, level=self._level)
+                    stack.callback(self._admin.close)
+                    self._admin.project_id  # noqa: B018 - logs in: a wrong password shows now, not in the audit
+            except Exception as error:
+                raise VenueUnavailable(f"cloud '{self._entry}' cannot be used: {error}") from error
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def plan_entries(self) -> dict[str, Any]:
+        """`cloud`, `region`, `project` and fault `targets` for the plan."""
+        return {
+            "cloud": self._entry,
+            "region": self._connection.region,
+            "project": self._project,
+            "targets": self._targets(self._state),
+        }
+
+    def preflight(self, plan: Mapping[str, Any]) -> list[str]:
+        """What keeps this cloud from carrying the plan; empty when nothing does."""
+        return preflight.check(self._connection, plan)
+
+    def snapshot(self, taken_ns: int) -> dict[str, Any]:
+        """What the cloud says of itself through its public APIs."""
+        return snapshot.take(self._connection, self._admin, taken_ns=taken_ns)
+
+    def gauge_sources(self) -> list[Source]:
+        """The parts of the cloud and of this machine that can be watched."""
+        sources: list[Source] = [Machine()]
+        if self._state is not None:
+            sources += _emulator_sources(emulator_settings.load(self._state))
+        if self._admin is not None:
+            sources.append(Hypervisors(lambda: asyncio.to_thread(self._hypervisor_statistics)))
+        return sources
+
+    def clean(self, mark: str, say: Callable[[str], None], *, dry_run: bool = False) -> list[str]:
+        """Deletes everything that carries the mark; returns what would not go."""
+        return janitor.clean(self._connection, mark, say=say, dry_run=dry_run)
+
+    def _hypervisor_statistics(self) -> dict[str, Any]:
+        assert self._admin is not None
+        answer = self._admin.proxy("compute").get("/os-hypervisors/statistics", microversion="2.87")
+        return dict(answer.json())
+
+    def _targets(self, state: Path | None) -> dict[str, dict[str, Any]]:
+        return {**(embedded_targets(state) if state is not None else {}), **self._given_targets}
+
+    def _start_emulator(self, settings: Settings, stack: ExitStack) -> None:
+        state = Path(tempfile.mkdtemp(prefix="squall-cloud-"))
+        stack.callback(shutil.rmtree, state, ignore_errors=True)
+        try:
+            cloud = stack.enter_context(emulator.EmbeddedCloud(settings, state))
+        except emulator.CloudError as error:
+            raise VenueUnavailable(f"the bundled cloud did not start: {error}") from error
+        self._state = state
+        before = os.environ.get(_CONFIG_VARIABLE)
+        os.environ[_CONFIG_VARIABLE] = str(cloud.clouds_yaml)
+        stack.callback(_restore, _CONFIG_VARIABLE, before)
+
+
+def _emulator_settings(wanted: Emulator, experiment: Experiment) -> Settings:
+    build = emulator_settings.SpreadSettings(
+        low_s=duration_ns(wanted.build.low) / 1e9, high_s=duration_ns(wanted.build.high) / 1e9
+    )
+    return Settings(
+        seed=experiment.seed,
+        time_scale=experiment.time_scale,
+        hypervisors=emulator_settings.HypervisorSettings(count=wanted.hypervisors),
+        database=emulator_settings.DatabaseSettings(group_commit=wanted.group_commit),
+        nova=emulator_settings.NovaSettings(build=build),
+        truth=msgspec.convert(wanted.truth, emulator_settings.TruthSettings),
+    )
+
+
+def _running_emulator() -> Path | None:
+    """The state directory of the bundled cloud that clouds.yaml belongs to, None when it is another cloud's.
+
+    `squall cloud up` writes clouds.yaml into its state directory and says so in OS_CLIENT_CONFIG_FILE.
+    """
+    file = os.environ.get(_CONFIG_VARIABLE)
+    if not file:
+        return None
+    state = Path(file).resolve().parent
+    return state if emulator.status(state).running else None
+
+
+def _emulator_sources(settings: Settings) -> list[Source]:
+    login = (settings.database.server_host, settings.database.server_port)
+    user = (settings.database.user, settings.database.password)
+    kind = PostgreSQL if settings.database.dialect == "postgresql" else MariaDB
+    management = f"http://{settings.broker.server_host}:{settings.broker.management_port}"
+    return [
+        kind(*login, *user),
+        Management(management, settings.broker.user, settings.broker.password),
+        *processes(settings.control_ports, settings.control_token),
+    ]
+
+
+def _promised(name: str, protocol: str) -> dict[str, Any]:
+    """What the bundled cloud will offer for a target, with addresses that do not exist yet."""
+    token = {"env": "SQUALL_TOKEN"}
+    return {
+        "kind": name,
+        "link": {"control": "127.0.0.1:1", "name": name, "token": token},
+        "process": {"pid_file": "pids.json", "name": name},
+        "restart": {"supervisor": "127.0.0.1:1", "name": name, "token": token},
+        "probe": {"protocol": protocol, "address": "127.0.0.1:1"},
+    }
+
+
+_PROMISED_TARGETS = {"database": _promised("database", "postgresql"), "broker": _promised("broker", "amqp")}
+
+
+def _restore(variable: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(variable, None)
+    else:
+        os.environ[variable] = value
