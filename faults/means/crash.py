@@ -104,7 +104,7 @@ class ProcessCrash(Fault):
                 raise UndoFailed(f"children of the killed process {root.pid} do not die; not started again")
             time.sleep(0.02)
         try:
-            restart(msgspec.convert(record.data["restart"], RestartMeans))
+            restart(msgspec.convert(record.data["restart"], RestartMeans), lambda: probe(means, 1.0).is_healthy)
         except CloudGone:
             return  # there is nothing left to start
         deadline = time.monotonic() + _HEALTHY_S

@@ -6,25 +6,27 @@ import json
 import os
 import socket
 import subprocess
+import time
+from collections.abc import Callable
 
 from faults.errors import TargetUnfit, UndoFailed
 from faults.places import private_directory
 from faults.targets import RestartMeans, split_address
-
-_FOREGROUND_S = 2.0
 
 
 class CloudGone(Exception):
     """The embedded cloud's supervisor is gone, and with it, by its guardian, all its processes: nothing to start."""
 
 
-def restart(means: RestartMeans) -> None:
-    """Start it: the command ended well or still runs (a server in the foreground), or the supervisor says it is ready.
+def restart(means: RestartMeans, serves: Callable[[], bool]) -> None:
+    """Start it, and wait until it `serves` or, by the command's or the supervisor's word, soon will.
+
+    A command may end when the server runs, or be the server itself and go on.
 
     Raises:  UndoFailed with what the command or the supervisor said; CloudGone.
     """
     if means.argv:
-        _run(means)
+        _run(means, serves)
     else:
         _ask(means)
 
@@ -42,7 +44,7 @@ def is_cloud_gone(means: RestartMeans) -> bool:
         return False
 
 
-def _run(means: RestartMeans) -> None:
+def _run(means: RestartMeans, serves: Callable[[], bool]) -> None:
     log_path = private_directory("logs") / "restart.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SQUALL_")}  # our token
     with open(log_path, "ab") as log:
@@ -59,12 +61,17 @@ def _run(means: RestartMeans) -> None:
             )
         except OSError as error:
             raise UndoFailed(f"restart command {means.argv[0]}: {error.strerror}; still down") from error
-    try:
-        code = process.wait(timeout=min(_FOREGROUND_S, means.within_s))
-    except subprocess.TimeoutExpired:
-        return  # it runs on: the probe decides whether it serves
-    if code != 0:
-        raise UndoFailed(f"restart command {means.argv[0]} ended with code {code}; still down; see {log_path}")
+    deadline = time.monotonic() + means.within_s
+    while process.poll() is None:
+        if serves():
+            return
+        if time.monotonic() > deadline:
+            raise UndoFailed(
+                f"restart command {means.argv[0]} runs for {means.within_s:g} s and nothing serves; {log_path}"
+            )
+        time.sleep(0.05)
+    if process.returncode != 0:
+        raise UndoFailed(f"restart command {means.argv[0]} ended with code {process.returncode}; see {log_path}")
 
 
 def _ask(means: RestartMeans) -> None:

@@ -1,0 +1,152 @@
+"""Real servers behind a real proxy: one PostgreSQL, one embedded broker, one proxy for the whole session."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faults.means.control import ProxyControl
+from faults.processes import descendants, identify
+from faults.secret import Secret
+from tests.faults.server import ROOT, restart_argv, wait_for
+
+TOKEN = "a token for the tests only"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def end_tree(pid: int) -> None:
+    """SIGKILL exactly one process that a test has started, with its children."""
+    root = identify(pid)
+    if root is not None:
+        for process in [root, *descendants(root)]:
+            process.send(signal.SIGKILL)
+
+
+@pytest.fixture(autouse=True)
+def state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Journals of a test are its own."""
+    monkeypatch.setenv("SQUALL_STATE_DIR", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+class Proxy:
+    """A proxy process of the tests."""
+
+    def __init__(self, directory: Path, links: list[dict[str, str]], **more: Any) -> None:
+        self.token_file = directory / "token"
+        self.token_file.write_text(TOKEN + "\n")
+        self.token_file.chmod(0o600)
+        config = {"control": {"token_file": str(self.token_file)}, "links": links, **more}
+        (directory / "proxy.json").write_text(json.dumps(config))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "faults.proxy", "--config", str(directory / "proxy.json")],
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+        )
+        assert self.process.stdout is not None
+        ready = json.loads(self.process.stdout.readline())
+        self.control_address: str = ready["control"]
+        self.links: dict[str, str] = ready["links"]
+        self.control = ProxyControl(self.control_address, Secret(file=str(self.token_file)))
+
+    def address(self, link: str) -> tuple[str, int]:
+        host, _, port = self.links[link].rpartition(":")
+        return host, int(port)
+
+    def close(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(10) == 0
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, dict[str, Any]]]:
+    """Targets `postgresql` and `broker`, each with all means."""
+    # Not under pytest's own directory: PostgreSQL runs as another user when the tests run as root.
+    base = Path(tempfile.mkdtemp(prefix="squall-faults-"))
+    base.chmod(0o711)
+    found: dict[str, dict[str, Any]] = {}
+    pid_files: list[Path] = []
+    parents: list[subprocess.Popen[bytes]] = []
+    try:
+        for kind in ("postgresql", "broker"):
+            directory = base / kind
+            directory.mkdir(mode=0o711)
+            port, password = free_port(), secrets.token_hex(8)
+            (directory / "server.json").write_text(json.dumps({"port": port, "password": password}))
+            (directory / "secret").write_text(password + "\n")
+            parents.append(subprocess.Popen(restart_argv(kind, directory), cwd="/"))
+            pid_files.append(directory / "pid")
+            wait_for(pid_files[-1].exists, 60, f"{kind} is up")
+            probe: dict[str, Any] = {"protocol": "amqp", "address": f"127.0.0.1:{port}"}
+            if kind == "postgresql":
+                probe |= {"protocol": kind, "user": "squall", "password": {"file": str(directory / "secret")}}
+            found[kind] = {
+                "kind": "database" if kind == "postgresql" else "broker",
+                "process": {"pid_file": str(directory / "pid")},
+                "restart": {"argv": restart_argv(kind, directory)},
+                "probe": probe,
+            }
+        links = [
+            {"name": name, "listen": "127.0.0.1:0", "upstream": target["probe"]["address"]}
+            for name, target in found.items()
+        ]
+        proxy = Proxy(base, links)
+        try:
+            for name, target in found.items():
+                target["link"] = {
+                    "control": proxy.control_address,
+                    "name": name,
+                    "token": {"file": str(proxy.token_file)},
+                }
+            yield found
+        finally:
+            proxy.close()
+    finally:
+        for pid_file in pid_files:
+            end_tree(int(pid_file.read_text()))
+        for parent in parents:
+            parent.wait(10)
+        subprocess.run(["rm", "-rf", str(base)], check=False)
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
+    """Makes proxies that end with the test."""
+    made: list[Proxy] = []
+
+    def make(upstreams: dict[str, int], **more: Any) -> Proxy:
+        directory = tmp_path / f"proxy-{len(made)}"
+        directory.mkdir()
+        links = [
+            {"name": name, "listen": "127.0.0.1:0", "upstream": f"127.0.0.1:{port}"} for name, port in upstreams.items()
+        ]
+        made.append(Proxy(directory, links, **more))
+        return made[-1]
+
+    yield make
+    for each in made:
+        if each.process.poll() is None:
+            each.close()
+        elif each.process.stdout is not None:
+            each.process.stdout.close()
+
+
+@pytest.fixture
+def own_environment(state_directory: Path) -> dict[str, str]:
+    """For child processes of a test."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "SQUALL_STATE_DIR": str(state_directory)}

@@ -1,0 +1,179 @@
+"""One contract over every registered fault: visible while on, gone after, healed whatever happens, twice = once."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import faults
+from faults.errors import TargetUnfit
+from faults.holding import holding
+from faults.journal import journal_of, journals
+from faults.means.control import ProxyControl
+from faults.probes import probe
+from faults.processes import descendants
+from faults.targets import Target, read_target
+from tests.faults.server import ROOT, wait_for
+
+# What each family is asked for here; a fault of another package adds its own line.
+PARAMS: dict[str, dict[str, Any]] = {
+    "latency": {"latency": "60 ms", "jitter": "5 ms"},
+    "hang": {"unanswered": "300 ms"},
+    "crash": {"down": "300 ms"},
+}
+CASES = sorted(faults.catalogue())
+
+
+def target_of(fault: str, servers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return servers["postgresql" if fault.startswith("database.") else "broker"]
+
+
+def params_of(fault: str) -> dict[str, Any]:
+    return PARAMS[fault.split(".")[1]]
+
+
+def state_of(data: dict[str, Any]) -> dict[str, Any]:
+    """What must be the same before and after: processes running, toxics, an answer."""
+    target = read_target(data)
+    assert target.link is not None
+    assert target.process is not None
+    assert target.probe is not None
+    root = target.process.identity()
+    return {
+        "stopped": [process.pid for process in [root, *descendants(root)] if process.is_stopped],
+        "link": ProxyControl(target.link.control, target.link.token).link(target.link.name),
+        "healthy": probe(target.probe, 5.0).is_healthy,
+        "healthy through the link": probe(target.probe, 5.0, listen_of(target)).is_healthy,
+    }
+
+
+def listen_of(target: Target) -> str:
+    assert target.link is not None
+    return str(ProxyControl(target.link.control, target.link.token).link(target.link.name)["listen"])
+
+
+def write_plan(path: Path, fault: str, target: dict[str, Any], for_s: float = 30.0) -> Path:
+    plan = {
+        "run_id": "contract",
+        "run_dir": str(path),
+        "faults": [
+            {
+                "id": f"1-{fault}",
+                "fault": fault,
+                "target": "target",
+                "start_ns": 0,
+                "duration_ns": round(for_s * 1e9),
+                "params": params_of(fault),
+            }
+        ],
+        "targets": {"target": target},
+    }
+    (path / "plan.json").write_text(json.dumps(plan))
+    return path / "plan.json"
+
+
+def events(path: Path) -> list[str]:
+    lines = (path / "faults.jsonl").read_text().splitlines() if (path / "faults.jsonl").exists() else []
+    return [json.loads(line)["event"] for line in lines]
+
+
+@pytest.mark.parametrize("fault", CASES)
+def test_visible_while_on_and_gone_after(fault: str, servers: dict[str, dict[str, Any]]) -> None:
+    target = target_of(fault, servers)
+    before = state_of(target)
+    with holding(fault, target, params_of(fault)) as injection:
+        assert injection.fault.bites(injection.target)
+        assert injection.fault.evidence()
+        record = journals()[0].read()
+        assert record is not None
+        assert [one.fault for one in record.open.values()] == [fault]
+    assert state_of(target) == before
+    assert journals() == []
+
+
+@pytest.mark.parametrize("fault", CASES)
+def test_healed_when_the_body_raises_and_undo_twice_is_undo_once(
+    fault: str, servers: dict[str, dict[str, Any]]
+) -> None:
+    target = target_of(fault, servers)
+    before = state_of(target)
+    with pytest.raises(ZeroDivisionError), holding(fault, target, params_of(fault)) as injection:
+        state = journals()[0].read()
+        assert state is not None
+        record = state.open["1"].record
+        raise ZeroDivisionError
+    after = state_of(target)
+    assert after == before
+    process = read_target(target).process
+    assert process is not None
+    running = process.identity()
+    again = type(injection.fault)()  # knows nothing but the record, as a new process does
+    again.undo(record)
+    again.undo(record)
+    assert again.is_gone(record)
+    assert process.identity() == running
+    assert state_of(target) == before
+
+
+@pytest.mark.parametrize("fault", CASES)
+def test_a_second_injection_is_refused_or_adds_up_as_declared(fault: str, servers: dict[str, dict[str, Any]]) -> None:
+    target = target_of(fault, servers)
+    kind = faults.catalogue()[fault]
+    planned = [
+        {"id": str(i), "fault": fault, "target": "t", "start_ns": 0, "duration_ns": 10**9, "params": params_of(fault)}
+        for i in (1, 2)
+    ]
+    problems = faults.validate(planned, {"t": target})
+    assert bool(problems) is not kind.stacks, problems
+    if not kind.stacks:
+        # The plan says no; and should a second one come from elsewhere, so does the target.
+        with holding(fault, target, params_of(fault)):
+            with pytest.raises(TargetUnfit):
+                kind(params_of(fault), key="second").prepare(read_target(target))
+        return
+    before = state_of(target)
+    with holding(fault, target, params_of(fault)) as first, holding(fault, target, params_of(fault)) as second:
+        assert first.fault.bites(first.target)
+        assert second.fault.bites(second.target)
+    assert state_of(target) == before
+
+
+# Each step is healed by the watchdog for one half of the faults and by `squall heal` for the other, and vice versa.
+STEPS = [
+    ("opened", "watched", "alone"),
+    ("injected", "alone", "watched"),
+    ("bites", "watched", "alone"),
+    ("undoing", "alone", "watched"),
+    ("undone", "watched", "alone"),
+]
+
+
+@pytest.mark.parametrize(("event", "database", "broker"), STEPS)
+@pytest.mark.parametrize("fault", CASES)
+def test_healed_after_kill_9_in_each_step(
+    fault: str,
+    event: str,
+    database: str,
+    broker: str,
+    servers: dict[str, dict[str, Any]],
+    tmp_path: Path,
+    own_environment: dict[str, str],
+) -> None:
+    target = target_of(fault, servers)
+    before = state_of(target)
+    watch = database if fault.startswith("database") else broker
+    plan = write_plan(tmp_path, fault, target, for_s=0.6 if event.startswith("undo") else 30)
+    command = [sys.executable, "-m", "tests.faults.killed", str(plan), event, watch]
+    done = subprocess.run(command, cwd=ROOT, env=own_environment, timeout=60, check=False)
+    assert done.returncode == -9, events(tmp_path)
+    if watch == "alone":
+        assert len(faults.open_faults()) == 1
+        report = faults.heal()
+        assert (len(report.healed), report.open) == (1, [])
+    else:
+        wait_for(lambda: not journal_of("contract").path.exists(), 30, "the watchdog closes and removes the journal")
+    assert faults.heal().healed == []
+    assert state_of(target) == before
