@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import select
 
 from harness.emulator.database import Statement, in_list
-from harness.emulator.http import ApiError, require
+from harness.emulator.http import require
 from harness.emulator.nova import validation
 from harness.emulator.nova.compute_api import ComputeApi
 from harness.emulator.nova.instances import GET_MAPPINGS
@@ -64,9 +64,6 @@ class ExternalEventsResource:
             event["status"] = "failed"
             # 422: the instance is there, and on no host yet.
             event["code"] = 422 if uuid in cells and (cells[uuid] is None or uuid in hosts) else 404
-        if failed == len(events) and all(event["code"] == 404 for event in events) and not cells:
-            self._answer(resp, events, 207)
-            return
         for host, own in by_host.items():
             told = [{key: event.get(key, "") for key in ("server_uuid", "name", "tag", "status")} for event in own]
             uuids = [{"uuid": uuid} for uuid in dict.fromkeys(event["server_uuid"] for event in own)]
@@ -74,7 +71,7 @@ class ExternalEventsResource:
             await self.api.runtime.bus.cast(
                 "compute", "external_instance_event", arguments, server=host, context=bus_context(req)
             )
-        self._answer(resp, events, 207 if failed else 200)
+        self.api.app.json(resp, {"events": events}, 207 if failed else 200)
 
     async def _hosts(self, uuids: list[str]) -> tuple[dict[str, int | None], dict[str, str | None]]:
         unique = list(dict.fromkeys(uuids))
@@ -86,9 +83,3 @@ class ExternalEventsResource:
             rows = await self.api.cells.by_id[cell_id].fetch(GET_HOSTS, uuids=own)
             hosts.update((row["uuid"], row["host"]) for row in rows)
         return cells, hosts
-
-    def _answer(self, resp: Any, events: list[dict[str, Any]], status: int) -> None:
-        for event in events:
-            if not isinstance(event.get("code"), int):
-                raise ApiError(500, "an event was not looked at")
-        self.api.app.json(resp, {"events": events}, status)
