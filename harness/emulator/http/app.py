@@ -6,8 +6,8 @@ cost without the handler: see benchmarks/http_base.py.
 
 import asyncio
 import logging
+import random
 import re
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 BODY_MAX = 114_688  # oslo.middleware's max_request_body_size
-_GLOBAL_ID = re.compile(r"^req-[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$")
+_GLOBAL_ID = re.compile(rb"^req-[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$")
+_DICE = random.Random()  # seeded by the system, and anew in a forked process
 Authenticate = Callable[[falcon.asgi.Request], Awaitable[Caller | None]]
 
 
@@ -54,6 +55,8 @@ class ServiceApp:
         unexpected: message of the 500 for an uncaught exception; takes the exception.
         malformed_body: the 400 for a body that is no JSON; takes a reason.
         body_max: bytes; a longer body is refused with 413.
+        answers_head: whether HEAD is answered wherever GET is; None: keystone does, the others say 405.
+        trailing_slash: whether a path may end in a slash that its template does not have (neutron's may, nova's not).
     """
 
     def __init__(
@@ -72,6 +75,8 @@ class ServiceApp:
         unexpected: Callable[[Exception], ApiError] | None = None,
         malformed_body: Callable[[str], ApiError] | None = None,
         body_max: int = BODY_MAX,
+        answers_head: bool | None = None,
+        trailing_slash: bool = True,
     ) -> None:
         self.runtime = runtime
         self.service = service
@@ -83,6 +88,7 @@ class ServiceApp:
         self.body_max = body_max
         self.request_id_headers = request_id_headers
         self.tokens: TokenValidator | None = None
+        self._answers_head = service == "keystone" if answers_head is None else answers_head
         self._body_timeout_s = runtime.settings.body_timeout_s
         self._public = public if callable(public) else public.__contains__
         self._authenticate = authenticate
@@ -94,17 +100,17 @@ class ServiceApp:
         if authenticate is None:
             self.tokens = runtime.token_validator(service)
         self.falcon = falcon.asgi.App(middleware=[self])
-        self.falcon.req_options.strip_url_path_trailing_slash = True
+        self.falcon.req_options.strip_url_path_trailing_slash = trailing_slash
         self.falcon.req_options.auto_parse_qs_csv = False
         self.falcon.req_options.keep_blank_qs_values = True
         self.falcon.add_error_handler((Exception, falcon.HTTPError, falcon.HTTPStatus), self._on_exception)
         self._falcon_call = self.falcon.__call__
 
     def route(self, path: str, resource: Any, *, suffix: str | None = None) -> None:
-        """Serve a path template by a Falcon resource; a GET handler answers HEAD too."""
+        """Serve a path template by a Falcon resource. Handlers: `async def on_get(self, req, resp, **params)`, ..."""
         ending = f"_{suffix}" if suffix else ""
         getter = getattr(resource, f"on_get{ending}", None)
-        if getter is not None and not hasattr(resource, f"on_head{ending}"):
+        if self._answers_head and getter is not None and not hasattr(resource, f"on_head{ending}"):
             setattr(resource, f"on_head{ending}", getter)
         if suffix:
             self.falcon.add_route(path, resource, suffix=suffix)
@@ -184,24 +190,26 @@ class ServiceApp:
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         context = req.context
-        context.request_id = request_id = f"req-{uuid.uuid4()}"
-        headers = req.headers
-        sent_id = headers.get("x-openstack-request-id")
-        context.global_request_id = sent_id if sent_id and _GLOBAL_ID.match(sent_id) else None
-        if self.versions is not None:
-            self.versions.negotiate(req)
-        if (length := headers.get("content-length")) and length.isdigit() and int(length) > self.body_max:
+        context.request_id = request_id = new_request_id()
+        # One dict of bytes: Falcon's own `headers` decodes every header there is.
+        headers = dict(req.scope["headers"])
+        sent_id = headers.get(b"x-openstack-request-id")
+        context.global_request_id = sent_id.decode() if sent_id and _GLOBAL_ID.match(sent_id) else None
+        if (length := headers.get(b"content-length")) and length.isdigit() and int(length) > self.body_max:
             # The rest of the body is not read: the connection cannot go on.
             raise ApiError(413, "Request is too large.", headers={"Connection": "close"})
         context.caller = None
         if self._authenticate is not None:
             caller = await self._authenticate(req)
         elif self._public(req.path):
-            return
+            caller = None
         else:
-            caller = await self._by_token(req, headers.get("x-auth-token"))
+            token = headers.get(b"x-auth-token")
+            caller = await self._by_token(req, token.decode("latin-1") if token else None)
         if caller is not None:
             context.caller = caller.for_request(request_id)
+        if self.versions is not None:  # after the token: a 401 names no version
+            self.versions.negotiate(req, headers)
 
     async def process_response(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: object, req_succeeded: bool
@@ -209,7 +217,7 @@ class ServiceApp:
         request_id = getattr(req.context, "request_id", "")
         for name in self.request_id_headers:
             resp.set_header(name, request_id)
-        if self.versions is not None:
+        if self.versions is not None and (resource is not None or self.versions.on_unrouted or req_succeeded):
             self.versions.answer(req, resp)
         status = resp.status_code
         self.answers[status] = self.answers.get(status, 0) + 1
@@ -250,7 +258,8 @@ class ServiceApp:
             return self._routing_error(404, req)
         if isinstance(error, falcon.HTTPMethodNotAllowed):
             refused = self._routing_error(405, req)
-            refused.headers.setdefault("Allow", ", ".join(error.headers["Allow"].split(", ")) if error.headers else "")
+            if refused.status == 405:
+                refused.headers.setdefault("Allow", self._allowed(error))
             return refused
         if isinstance(error, falcon.HTTPError):
             return ApiError(error.status_code, error.description or error.title)
@@ -261,6 +270,16 @@ class ServiceApp:
         log.error("%s %s %s: %s: %s", request_id, req.method, req.path, type(error).__name__, error,
                   exc_info=None if expected else error)  # fmt: skip
         return self._unexpected(error)
+
+    def _allowed(self, error: falcon.HTTPMethodNotAllowed) -> str:
+        methods = dict(error.headers or {}).get("Allow", "").split(", ")
+        return ", ".join(sorted(method for method in methods if method != "OPTIONS" or self.service == "keystone"))
+
+
+def new_request_id() -> str:
+    """`req-` and a random UUID (version 4), at a fifth of uuid4()'s cost."""
+    digits = f"{_DICE.getrandbits(128):032x}"
+    return f"req-{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 def _usual_routing_error(status: int, req: falcon.asgi.Request) -> ApiError:

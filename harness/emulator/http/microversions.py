@@ -4,8 +4,9 @@ Checked against nova 34.0.0 and placement 16.0.0: without a header the minimum i
 number out of range is 406, a word that is no version 400; the version served and `Vary` stand in every answer.
 """
 
+import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import falcon.asgi
 
@@ -13,6 +14,7 @@ from harness.emulator.http.errors import ApiError
 
 _FORM = re.compile(r"^([1-9]\d*)\.([1-9]\d*|0)$")
 Version = tuple[int, int]
+KNOWN_MAX = 1024  # pairs of headers whose meaning is remembered
 
 
 class Microversions:
@@ -23,6 +25,8 @@ class Microversions:
         legacy_header: nova's older header, which carries the number alone; "" for none.
         applies: whether a path is versioned; default: all.
         out_of_range, malformed: the service's own refusals; take what was asked for.
+        echo_refused: whether a 406 names, in its headers, the version that was refused (nova's does).
+        on_unrouted: whether the 404 of an unknown path names a version (placement's does, nova's does not).
     The version asked for is `req.context.version`, a tuple that compares: `if req.context.version >= (2, 26)`.
     """
 
@@ -36,49 +40,64 @@ class Microversions:
         applies: Callable[[str], bool] = lambda path: True,
         out_of_range: Callable[[str], ApiError] | None = None,
         malformed: Callable[[str], ApiError] | None = None,
+        echo_refused: bool = False,
+        on_unrouted: bool = True,
     ) -> None:
         self.service_type = service_type
         self.minimum = minimum
         self.maximum = maximum
         self.applies = applies
         self._prefix = f"{service_type} "
-        self._legacy = legacy_header.lower()
+        self._legacy = legacy_header.lower().encode()
+        self._known: dict[tuple[bytes, bytes], Version] = {}
         self._legacy_shown = legacy_header
         self._out_of_range = out_of_range or self._usual_out_of_range
         self._malformed = malformed or _usual_malformed
+        self._echo_refused = echo_refused
+        self.on_unrouted = on_unrouted
         self._vary = ", ".join(name for name in ("OpenStack-API-Version", legacy_header) if name)
 
-    def negotiate(self, req: falcon.asgi.Request) -> None:
-        """Set `req.context.version`. Raises: ApiError 400 or 406 (the version is then the minimum)."""
-        req.context.version = self.minimum
-        headers = req.headers
-        asked = self._asked(headers.get("openstack-api-version", ""))
-        if asked is None and self._legacy:
-            asked = headers.get(self._legacy)
-        if asked is None or not self.applies(req.path):
+    def negotiate(self, req: falcon.asgi.Request, headers: Mapping[bytes, bytes]) -> None:
+        """Set `req.context.version`. Raises: ApiError 400 or 406; no version is set then."""
+        context = req.context
+        header = headers.get(b"openstack-api-version", b"")
+        legacy = headers.get(self._legacy, b"") if self._legacy else b""
+        if not (header or legacy) or not self.applies(req.path):
+            context.version = self.minimum
             return
-        asked = asked.strip()
+        known = self._known.get((header, legacy))
+        if known is None:
+            asked = self._asked(header.decode("latin-1"))
+            if asked is None and legacy:
+                asked = legacy.decode("latin-1")
+            known = self.minimum if asked is None else self._parse(req, asked.strip())
+            if len(self._known) < KNOWN_MAX:
+                self._known[(header, legacy)] = known
+        context.version = known
+
+    def answer(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """Write the version served and `Vary`."""
+        version = getattr(req.context, "version", None)
+        if version is None or not self.applies(req.path):
+            return
+        text = _text(version)
+        resp.set_header("OpenStack-API-Version", self._prefix + text)
+        if self._legacy_shown:
+            resp.set_header(self._legacy_shown, text)
+        resp.set_header("Vary", self._vary)
+
+    def _parse(self, req: falcon.asgi.Request, asked: str) -> Version:
         if asked == "latest":
-            req.context.version = self.maximum
-            return
+            return self.maximum
         match = _FORM.match(asked)
         if match is None:
             raise self._malformed(asked)
         version = (int(match[1]), int(match[2]))
         if not self.minimum <= version <= self.maximum:
+            if self._echo_refused:
+                req.context.version = version
             raise self._out_of_range(asked)
-        req.context.version = version
-
-    def answer(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """Write the version served and `Vary`."""
-        if not self.applies(req.path):
-            return
-        version = getattr(req.context, "version", self.minimum)
-        text = f"{version[0]}.{version[1]}"
-        resp.set_header("OpenStack-API-Version", self._prefix + text)
-        if self._legacy_shown:
-            resp.set_header(self._legacy_shown, text)
-        resp.append_header("Vary", self._vary)
+        return version
 
     def _asked(self, header: str) -> str | None:
         """The version in `compute 2.1, identity 3`; the last one that names our service."""
@@ -90,8 +109,13 @@ class Microversions:
         return found
 
     def _usual_out_of_range(self, asked: str) -> ApiError:
-        low, high = (f"{version[0]}.{version[1]}" for version in (self.minimum, self.maximum))
+        low, high = _text(self.minimum), _text(self.maximum)
         return ApiError(406, f"Version {asked} is not supported by the API. Minimum is {low} and maximum is {high}.")
+
+
+@functools.lru_cache(maxsize=512)
+def _text(version: Version) -> str:
+    return f"{version[0]}.{version[1]}"
 
 
 def _usual_malformed(asked: str) -> ApiError:
