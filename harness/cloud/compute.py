@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.cloud.api import Answer, Api
 from harness.cloud.errors import CloudError
+from harness.cloud.marks import bears
 
 MARK_KEY = "squall_mark"
 PAGE = 1000
@@ -137,10 +138,8 @@ def delete_keypair(api: Api, name: str) -> Answer:
 
 
 def carries(server: Mapping[str, Any], mark: str) -> bool:
-    """Whether a server is one of the run with this mark (or, with a shorter mark, of any run below it)."""
-    return str(server.get("name", "")).startswith(mark) or str(
-        (server.get("metadata") or {}).get(MARK_KEY, "")
-    ).startswith(mark)
+    """Whether a server carries the mark, in its name or its metadata."""
+    return bears(server.get("name"), mark) or bears((server.get("metadata") or {}).get(MARK_KEY), mark)
 
 
 def _action(api: Api, server_id: str, action: str, argument: Any) -> Answer:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.cloud.api import Answer, Api
+from harness.cloud.marks import bears
 
 PAGE = 1000
 
@@ -101,11 +102,8 @@ def all_of(api: Api, collection: str, page: int = PAGE, **filters: Any) -> Itera
 
 def carries(resource: dict[str, Any], mark: str) -> bool:
     """Whether a network resource carries the mark: in its name, description or tags."""
-    return (
-        str(resource.get("name") or "").startswith(mark)
-        or str(resource.get("description") or "").startswith(mark)
-        or any(str(tag).startswith(mark) for tag in resource.get("tags") or ())
-    )
+    texts = (resource.get("name"), resource.get("description"), *(resource.get("tags") or ()))
+    return any(bears(text, mark) for text in texts)
 
 
 def _list(api: Api, collection: str, filters: dict[str, Any]) -> list[dict[str, Any]]:
