@@ -234,7 +234,7 @@ def _write_gauges(run: RunDirectory, rng: np.random.Generator, end_ns: int, faul
         ("broker", "ready", 140 * burst + 220 * pressure + rng.integers(0, 3, len(at)), None, None),
         ("broker", "unacked", 30 * burst + rng.integers(0, 3, len(at)), None, None),
         ("broker", "connections", np.full(len(at), 14.0), None, None),
-        ("slots", "used", np.minimum(8, 1 + 6 * burst + 7 * pressure), 8.0, "nova"),
+        ("slots", "used", np.minimum(8, 1 + 5 * burst + 6 * pressure), 8.0, "nova"),
         ("slots", "used", np.minimum(8, 1 + 2 * burst), 8.0, "neutron"),
         ("placement", "VCPU", 500 / (1 + np.exp(-(at / S - 42))), 16000.0, None),
         ("client", "busy cores", np.minimum(2, 0.5 + burst + rng.normal(0, 0.08, len(at))), 2.0, None),
