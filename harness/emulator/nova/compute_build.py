@@ -112,7 +112,7 @@ class Builder:
                         context, instance, requested, spec.get("security_groups") or [], host.name, expect
                     )
                 )
-            changes = {"task_state": "block_device_mapping", "root_device_name": "/dev/vda"}
+            changes: dict[str, Any] = {"task_state": "block_device_mapping", "root_device_name": "/dev/vda"}
             await save(context, uuid, changes, ["networking"])
             info = await networking if networking is not None else []
             own = {request.get("port_id") for request in requested}

@@ -149,7 +149,7 @@ class Hosts:
 
     async def _register_provider(self, host: Host, *, exists: bool) -> None:
         if not exists:
-            body = {"uuid": host.uuid, "name": host.name}
+            body: dict[str, Any] = {"uuid": host.uuid, "name": host.name}
             response = await self._placement.post("/resource_providers", json=body, microversion=MICROVERSION)
             if response.status not in (200, 201, 409):
                 raise RuntimeError(f"placement answered {response.status} to provider {host.name}")

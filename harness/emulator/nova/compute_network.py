@@ -75,7 +75,9 @@ class ComputeNetwork:
             raise NetworkError(f"neutron answered {response.status} when asked to list ports of {uuid}")
         for port in response.json()["ports"]:
             if port["id"] in keep:
-                body = {"port": {"device_id": "", "device_owner": "", "binding:host_id": None, "binding:profile": {}}}
+                body: dict[str, Any] = {
+                    "port": {"device_id": "", "device_owner": "", "binding:host_id": None, "binding:profile": {}}
+                }
                 await self._neutron.put(f"/v2.0/ports/{port['id']}", json=body)
                 continue
             answer = await self._neutron.delete(f"/v2.0/ports/{port['id']}")

@@ -73,8 +73,8 @@ class Conductor(ObjectStore):
             cell_id = cells_of_hosts.get(host_list[0]["service_host"])
             if cell_id is None:
                 host = host_list[0]["service_host"]
-                error = NovaError(f"Host '{host}' is not mapped to any cell")
-                await self._bury_in_cell0(context, [row], error, tags)
+                unmapped = NovaError(f"Host '{host}' is not mapped to any cell")
+                await self._bury_in_cell0(context, [row], unmapped, tags)
                 continue
             if row["uuid"] not in waiting:  # deleted while it was scheduled
                 await self.cells.api.execute(instances.DELETE_MAPPING, uuid=row["uuid"])

@@ -199,9 +199,9 @@ async def find_page(
             marker = None
         else:
             waiting = []
-    for row in waiting[:limit]:
-        page.entries.append((row["uuid"], -1, None, row))
-        seen.add(row["uuid"])
+    for waiter in waiting[:limit]:
+        page.entries.append((waiter["uuid"], -1, None, waiter))
+        seen.add(waiter["uuid"])
     left = limit - len(page.entries)
     if left <= 0:
         if marker is not None:

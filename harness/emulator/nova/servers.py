@@ -69,7 +69,7 @@ class ServersResource:
     async def on_get(self, req: Any, resp: Any) -> None:
         page, limit = await self._page(req, "index")
         base = base_of(req)
-        shown = []
+        shown: list[dict[str, Any]] = []
         for rows in await self._by_cell(page):
             shown.extend(basic(row, base) for row in rows)
         self.api.app.json(resp, {"servers": shown, **_next(req, "servers", page, limit)})
