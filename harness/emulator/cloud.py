@@ -193,7 +193,7 @@ def status(state: Path) -> CloudStatus:
             processes=[ProcessStatus(e.name, e.pid, "stray", *_usage(e.pid)) for e in strays],
         )
     control = json.loads((state / "control.json").read_bytes())
-    shown = [ProcessStatus("supervisor", control["pid"], "ready", *_usage(control["pid"]))]
+    shown = [ProcessStatus("supervisor", control["pid"], "ready", *_usage(control["pid"], family=False))]
     for row in answer["processes"]:
         usage = _usage(row["pid"]) if row["state"] in ("ready", "starting") else (0, 0.0)
         state_now = "paused" if row["state"] == "ready" and _is_stopped(row["pid"]) else row["state"]
@@ -405,13 +405,15 @@ def _wipe(state: Path) -> None:
     shutil.rmtree(state, ignore_errors=True)
 
 
-def _usage(pid: int) -> tuple[int, float]:
-    """PSS in bytes and CPU seconds of a process and all its descendants."""
+def _usage(pid: int, *, family: bool = True) -> tuple[int, float]:
+    """PSS in bytes and CPU seconds of a process and, unless told otherwise, all its descendants."""
     pss, ticks = 0, 0
     try:
-        members = supervise.family([supervise.record("", pid)])
+        members = [supervise.record("", pid)]
     except ProcessLookupError:
         return 0, 0.0
+    if family:
+        members = supervise.family(members)
     for member in members:
         with contextlib.suppress(OSError, ValueError, IndexError):
             rollup = Path(f"/proc/{member.pid}/smaps_rollup").read_text()

@@ -217,9 +217,11 @@ class ServiceApp:
         request_id = getattr(req.context, "request_id", "")
         for name in self.request_id_headers:
             resp.set_header(name, request_id)
-        if self.versions is not None and (resource is not None or self.versions.on_unrouted or req_succeeded):
-            self.versions.answer(req, resp)
         status = resp.status_code
+        if self.versions is not None:
+            unrouted = resource is None and status == 404
+            if not unrouted or self.versions.on_unrouted:
+                self.versions.answer(req, resp)
         self.answers[status] = self.answers.get(status, 0) + 1
 
     async def _by_token(self, req: falcon.asgi.Request, token: str | None) -> Caller:
