@@ -242,6 +242,7 @@ def prepare(settings: Settings, state: Path, *, fixed_ports: bool) -> None:
         with contextlib.suppress(OSError, ValueError):
             _keep_secrets(settings, settings_module.load(state))
         settings.fill_secrets()
+        settings.glance.filesystem_store_datadir = settings.glance.filesystem_store_datadir or str(state / "images")
         _fill_ports(settings, fixed_ports=fixed_ports)
         settings_module.save(settings, state)
         settings_module.write_private(state / "clouds.yaml", clouds_yaml(settings).encode())

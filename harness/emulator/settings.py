@@ -111,6 +111,7 @@ class KeystoneSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
 class GlanceSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     limit_param_default: AtLeastOne = 25
     api_limit_max: AtLeastOne = 1000
+    filesystem_store_datadir: str = ""  # where image data lies; filled in when the cloud is prepared
 
 
 class PlacementSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
