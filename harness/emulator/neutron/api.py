@@ -69,6 +69,8 @@ def application(runtime: Runtime) -> ServiceApp:
 
 
 def _routing_error(status: int, req: falcon.asgi.Request) -> ApiError:
+    if status == 404 and not req.path.startswith("/v2.0"):
+        return ApiError(404, body=b'{"code": 404, "title": "Not Found", "description": null}')
     return ApiError(status)
 
 

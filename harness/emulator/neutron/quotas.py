@@ -24,11 +24,14 @@ RESOURCES: dict[str, Any] = {
     "subnet": schema.subnets,
     "subnetpool": None,
     "port": schema.ports,
+    "router_route": None,
+    "router": None,
+    "floatingip": None,
     "rbac_policy": None,
     "security_group": schema.securitygroups,
     "security_group_rule": schema.securitygrouprules,
 }
-_OTHER_DEFAULTS = {"subnetpool": -1, "rbac_policy": 10}
+_OTHER_DEFAULTS = {"router_route": 30, "rbac_policy": 10}
 COUNTED = {name: table for name, table in RESOURCES.items() if table is not None}
 
 _LIMITS = Statement(

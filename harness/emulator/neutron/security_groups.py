@@ -261,10 +261,11 @@ def _new(project_id: str, name: str, description: str, *, stateful: bool, defaul
         "revision_number": 1,
     }
     rules = []
+    belongs = None if default else 0  # neutron 29 leaves it null in the default group's own first rules
     for ethertype in ("IPv4", "IPv6"):
         if default:
             rules.append(new_rule(project_id, row["id"], "ingress", ethertype, remote_group_id=row["id"]))
-        rules.append(new_rule(project_id, row["id"], "egress", ethertype))
+        rules.append(new_rule(project_id, row["id"], "egress", ethertype, belongs_to_default_sg=belongs))
     return row, rules
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Table, bindparam, delete, insert, update
 
 from harness.emulator import timestamps
 from harness.emulator.database import Row, Statement, in_list
-from harness.emulator.http import Caller, ServiceApp
+from harness.emulator.http import ApiError, Caller, ServiceApp
 from harness.emulator.neutron import errors, policy, schema
 from harness.emulator.neutron.resource_api import Kind
 from harness.emulator.neutron.retry import StaleDataError
@@ -32,7 +32,7 @@ class Tags:
         self._kind = kind
 
     async def on_get(self, req: Request, resp: Response, identity: str) -> None:
-        row = await self._kind.get(self._neutron, req.context.caller, identity)
+        row = await _get(self._neutron, self._kind, req.context.caller, identity)
         self._app.json(resp, {"tags": orjson.Fragment(row["tags"])})
 
     async def on_put(self, req: Request, resp: Response, identity: str) -> None:
@@ -63,7 +63,7 @@ class Tag:
         self._kind = kind
 
     async def on_get(self, req: Request, resp: Response, identity: str, tag: str) -> None:
-        row = await self._kind.get(self._neutron, req.context.caller, identity)
+        row = await _get(self._neutron, self._kind, req.context.caller, identity)
         if tag not in orjson.loads(row["tags"]):
             raise errors.not_found("tag", tag)
         resp.status = 204
@@ -87,11 +87,21 @@ async def change(neutron: Neutron, kind: Kind, caller: Caller, identity: str, to
     """Set the tags to what `to` makes of the present ones. Raises: ApiError."""
 
     async def once() -> None:
-        row = await kind.get(neutron, caller, identity)
+        row = await _get(neutron, kind, caller, identity)
         policy.require_member(caller, row["project_id"], f"update_{kind.resource.singular}:tags")
         await _write(neutron, kind.resource.table, row, sorted(set(to(orjson.loads(row["tags"])))))
 
     await neutron.retrying(once)
+
+
+async def _get(neutron: Neutron, kind: Kind, caller: Caller, identity: str) -> Row:
+    """Neutron 29 answers 500, not 404, to tags of what is not there."""
+    try:
+        return await kind.get(neutron, caller, identity)
+    except ApiError as error:
+        if error.status == 404:
+            raise ApiError(500) from None
+        raise
 
 
 async def _write(neutron: Neutron, table: Table, row: Row, wanted: list[str]) -> None:
