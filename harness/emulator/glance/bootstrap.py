@@ -42,4 +42,5 @@ async def bootstrap(runtime: Runtime) -> None:
         updated_at=now,
         tags="[]",
         properties="{}",
+        deleted=0,
     )

@@ -33,15 +33,16 @@ _PAGING = ("limit", "marker", "sort", "sort_key", "sort_dir", "member_status", "
 _MEMBERSHIPS = Statement(
     select(_members.c.image_id, _members.c.status).where(_members.c.member == bindparam("project"))
 )
-_EVERYTHING = Statement(select(_images))
+_EVERYTHING = Statement(select(_images).where(_images.c.deleted == 0))
 _VISIBLE = Statement(
     select(_images).where(
+        _images.c.deleted == 0,
         or_(
             _images.c.visibility == "public",
             _images.c.owner == bindparam("project"),
             and_(_images.c.visibility == "community", bindparam("with_community") == 1),
             and_(_images.c.visibility == "shared", in_list(_images.c.id, "shared_ids")),
-        )
+        ),
     )
 )
 
@@ -67,14 +68,14 @@ async def answer(glance: Glance, req: Request) -> dict[str, Any]:
         rows = rows[position + 1 :]
     page = rows[:limit]
     rest = [(name, value) for name, value in pairs if name != "marker"]
-    query = urlencode(rest, safe=":,")
+    query = urlencode(rest)
     shown: dict[str, Any] = {
         "images": [view(row) for row in page],
         "first": "/v2/images" + (f"?{query}" if query else ""),
         "schema": "/v2/schemas/images",
     }
     if page and len(page) == limit:
-        following = urlencode([*rest, ("marker", page[-1]["id"])], safe=":,")
+        following = urlencode([*rest, ("marker", page[-1]["id"])])
         shown["next"] = f"/v2/images?{following}"
     return shown
 

@@ -27,6 +27,7 @@ images = Table(
     Column("updated_at", String(32), nullable=False),
     Column("tags", Text, nullable=False),  # JSON list, in the order in which they are shown
     Column("properties", Text, nullable=False),  # JSON object of strings
+    Column("deleted", SmallInteger, nullable=False),  # rows stay: the id of a deleted image cannot be used again
     Index("owner_image_idx", "owner"),
     Index("visibility_image_idx", "visibility"),
     Index("created_at_image_idx", "created_at"),

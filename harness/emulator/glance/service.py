@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 
 _images = schema.images
 _members = schema.image_members
-_GET = Statement(select(_images).where(_images.c.id == bindparam("id")))
+_GET = Statement(select(_images).where(_images.c.id == bindparam("id"), _images.c.deleted == 0))
 _ADD = Statement(insert(_images))
 _CHANGE = Statement(update(_images).where(_images.c.id == bindparam("the_id")))
 _MOVE = Statement(
@@ -28,7 +28,6 @@ _MOVE = Statement(
     .where(_images.c.id == bindparam("the_id"), _images.c.status == bindparam("expected"))
     .values(status=bindparam("new_status"), updated_at=bindparam("moment"))
 )
-_DELETE = Statement(delete(_images).where(_images.c.id == bindparam("id")))
 _DROP_MEMBERS = Statement(delete(_members).where(_members.c.image_id == bindparam("image_id")))
 _MEMBER = Statement(
     select(_members).where(_members.c.image_id == bindparam("image_id"), _members.c.member == bindparam("member"))
@@ -68,7 +67,7 @@ class Glance:
 
     async def add(self, **values: Any) -> None:
         """Raises: DBDuplicateEntry."""
-        await self.database.execute(_ADD, **values)
+        await self.database.execute(_ADD, deleted=0, **values)
 
     async def change(self, image_id: str, **values: Any) -> None:
         await self.database.execute(_CHANGE, the_id=image_id, updated_at=moment(), **values)
@@ -82,7 +81,7 @@ class Glance:
     async def remove(self, image_id: str) -> None:
         """Delete an image, its members and its data."""
         await self.database.execute(_DROP_MEMBERS, image_id=image_id)
-        await self.database.execute(_DELETE, id=image_id)
+        await self.change(image_id, status="deleted", deleted=1)
         self.path(image_id).unlink(missing_ok=True)
 
     async def _sees(self, caller: Caller, row: Row) -> bool:
