@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from sqlalchemy import String, bindparam, cast, func, or_, select
+from sqlalchemy import String, bindparam, cast, func, literal_column, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from harness.emulator.database import Statement, in_list
@@ -51,7 +51,7 @@ _SUMMARIES = Statement(
 _TRAITS = Statement(
     select(
         _traits.c.resource_provider_id,
-        func.aggregate_strings(cast(_traits.c.trait_id, String(12)), ",").label("trait_ids"),
+        func.aggregate_strings(cast(_traits.c.trait_id, String(12)), literal_column("','")).label("trait_ids"),
     )
     .where(in_list(_traits.c.resource_provider_id, "ids"))
     .group_by(_traits.c.resource_provider_id)
