@@ -92,14 +92,12 @@ def servers() -> Iterator[dict[str, dict[str, Any]]]:
             parents.append(subprocess.Popen(restart_argv(kind, directory), cwd="/"))
             pid_files.append(directory / "pid")
             wait_for(pid_files[-1].exists, 60, f"{kind} is up")
-            probe: dict[str, Any] = {"protocol": "amqp", "address": f"127.0.0.1:{port}"}
-            if kind == "postgresql":
-                probe |= {"protocol": kind, "user": "squall", "password": {"file": str(directory / "secret")}}
+            protocol = "amqp" if kind == "broker" else kind
             found[kind] = {
                 "kind": "database" if kind == "postgresql" else "broker",
                 "process": {"pid_file": str(directory / "pid")},
                 "restart": {"argv": restart_argv(kind, directory)},
-                "probe": probe,
+                "probe": {"protocol": protocol, "address": f"127.0.0.1:{port}"},
             }
         links = [
             {"name": name, "listen": "127.0.0.1:0", "upstream": target["probe"]["address"]}

@@ -100,20 +100,25 @@ def test_healed_when_the_body_raises_and_undo_twice_is_undo_once(
 ) -> None:
     target = target_of(fault, servers)
     before = state_of(target)
-    with pytest.raises(ZeroDivisionError), holding(fault, target, params_of(fault)) as injection:
-        state = journals()[0].read()
-        assert state is not None
-        record = state.open["1"].record
-        raise ZeroDivisionError
-    after = state_of(target)
-    assert after == before
+    records = []
+
+    def body() -> None:
+        with holding(fault, target, params_of(fault)):
+            state = journals()[0].read()
+            assert state is not None
+            records.append(state.open["1"].record)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        body()
+    assert state_of(target) == before
     process = read_target(target).process
     assert process is not None
     running = process.identity()
-    again = type(injection.fault)()  # knows nothing but the record, as a new process does
-    again.undo(record)
-    again.undo(record)
-    assert again.is_gone(record)
+    again = faults.catalogue()[fault]()  # knows nothing but the record, as a new process does
+    again.undo(records[0])
+    again.undo(records[0])
+    assert again.is_gone(records[0])
     assert process.identity() == running
     assert state_of(target) == before
 
@@ -130,9 +135,8 @@ def test_a_second_injection_is_refused_or_adds_up_as_declared(fault: str, server
     assert bool(problems) is not kind.stacks, problems
     if not kind.stacks:
         # The plan says no; and should a second one come from elsewhere, so does the target.
-        with holding(fault, target, params_of(fault)):
-            with pytest.raises(TargetUnfit):
-                kind(params_of(fault), key="second").prepare(read_target(target))
+        with holding(fault, target, params_of(fault)), pytest.raises(TargetUnfit):
+            kind(params_of(fault), key="second").prepare(read_target(target))
         return
     before = state_of(target)
     with holding(fault, target, params_of(fault)) as first, holding(fault, target, params_of(fault)) as second:
