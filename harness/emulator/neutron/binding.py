@@ -40,13 +40,19 @@ def alive_since(neutron: Neutron) -> str:
 
 
 async def bind(neutron: Neutron, host: str) -> Values:
+    """`bound` for a host whose agent is not known yet."""
+    return bound(neutron, host, await neutron.database.fetch_value(_AGENT, host=host) if host else None)
+
+
+def bound(neutron: Neutron, host: str, heartbeat: str | None) -> Values:
     """The columns of `ports` that bind a port to a host; an empty host takes a binding away.
 
     The port stays DOWN: the agent brings it up. A dead agent's host fails the binding, as in neutron.
+
+    Args: heartbeat: when the host's agent last reported; None: there is no agent.
     """
     if not host:
         return {"host": "", "vif_type": UNBOUND, "vif_details": "{}", "status": "DOWN"}
-    heartbeat = await neutron.database.fetch_value(_AGENT, host=host)
     if heartbeat is None or heartbeat <= alive_since(neutron):
         return {"host": host, "vif_type": FAILED, "vif_details": "{}", "status": "DOWN"}
     return {"host": host, "vif_type": BOUND, "vif_details": VIF_DETAILS, "status": "DOWN"}

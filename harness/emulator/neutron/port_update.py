@@ -22,7 +22,7 @@ _TELLS_AGENTS = frozenset(
 
 async def change(neutron: Neutron, caller: Caller, port_id: str, values: Values) -> dict[str, Any]:
     """Change one port. Raises: ApiError; StaleDataError when it changed in between."""
-    row = await ports.get(neutron, caller, port_id)
+    row = await ports.get(neutron, caller, port_id, values.get("binding:host_id"))
     _authorize(caller, row, values)
     changes: Values = {name: values[name] for name in _PLAIN if name in values}
     if "admin_state_up" in values:
@@ -38,7 +38,7 @@ async def change(neutron: Neutron, caller: Caller, port_id: str, values: Values)
     if "mac_address" in values:
         changes["mac_address"] = _mac(row, values["mac_address"])
     groups = await _groups(neutron, row, values, changes)
-    await _binding(neutron, row, values, changes)
+    _bind(neutron, row, values, changes)
     fresh, dropped = await _addresses(neutron, row, values, changes)
     changes["updated_at"] = timestamps.utcnow_iso()
     changes["revision_number"] = row["revision_number"] + 1
@@ -124,14 +124,13 @@ async def _groups(neutron: Neutron, row: Row, values: Values, changes: Values) -
     return groups
 
 
-async def _binding(neutron: Neutron, row: Row, values: Values, changes: Values) -> None:
+def _bind(neutron: Neutron, row: Row, values: Values, changes: Values) -> None:
     """Bind, when the host is new or an earlier attempt failed."""
-    host = values.get("binding:host_id", row["host"]) or ""
-    if host == row["host"] and row["vif_type"] != binding.FAILED:
-        return
     if "binding:host_id" not in values:
         return
-    changes.update(await binding.bind(neutron, host))
+    host = values["binding:host_id"] or ""
+    if host != row["host"] or row["vif_type"] == binding.FAILED:
+        changes.update(binding.bound(neutron, host, row["agent_heartbeat"] if host else None))
 
 
 async def _addresses(

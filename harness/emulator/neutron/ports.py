@@ -10,6 +10,7 @@ from harness.emulator.database import Row, Statement, in_list
 from harness.emulator.http import Caller
 from harness.emulator.neutron import errors, networks, policy, schema
 from harness.emulator.neutron.attributes import REQUIRED, Attribute, Resource, Values, standard
+from harness.emulator.neutron.binding import OVS_AGENT
 from harness.emulator.neutron.queries import Condition
 from harness.emulator.neutron.service import Neutron
 from harness.emulator.neutron.together import Together
@@ -62,14 +63,26 @@ RESOURCE = Resource(
     ),
 )
 
-_VISIBLE = select(
+_COLUMNS = (
     schema.ports,
     schema.networks.c.project_id.label("network_project_id"),
     schema.networks.c.network_type,
     schema.networks.c.physical_network,
     schema.networks.c.segmentation_id,
-).select_from(schema.ports.outerjoin(schema.networks, schema.networks.c.id == schema.ports.c.network_id))
-BY_ID = Statement(_VISIBLE.where(schema.ports.c.id == bindparam("id")))
+)
+_JOINED = schema.ports.outerjoin(schema.networks, schema.networks.c.id == schema.ports.c.network_id)
+_BY_ID = Statement(select(*_COLUMNS).select_from(_JOINED).where(schema.ports.c.id == bindparam("id")))
+# With the last report of the agent on the host that the port is to be bound to.
+_BY_ID_FOR_HOST = Statement(
+    select(*_COLUMNS, schema.agents.c.heartbeat_timestamp.label("agent_heartbeat"))
+    .select_from(
+        _JOINED.outerjoin(
+            schema.agents,
+            and_(schema.agents.c.host == bindparam("bind_to"), schema.agents.c.agent_type == OVS_AGENT),
+        )
+    )
+    .where(schema.ports.c.id == bindparam("id"))
+)
 
 # Everything that a new port depends on, in one round trip: its network, that network's subnets, the project's default
 # security group and its quota. One row for each subnet, at least one.
@@ -206,9 +219,15 @@ def sees(caller: Caller, row: Row) -> bool:
     return policy.is_global(caller) or caller.project_id in (row["project_id"], row["network_project_id"])
 
 
-async def get(neutron: Neutron, caller: Caller, port_id: str) -> Row:
-    """Raises: ApiError 404, also when the port is not for the caller's eyes."""
-    row = await neutron.database.fetch_one(BY_ID, id=port_id)
+async def get(neutron: Neutron, caller: Caller, port_id: str, bind_to: str | None = None) -> Row:
+    """A port; with `agent_heartbeat` of a host when `bind_to` names one.
+
+    Raises: ApiError 404, also when the port is not for the caller's eyes.
+    """
+    if bind_to:
+        row = await neutron.database.fetch_one(_BY_ID_FOR_HOST, id=port_id, bind_to=bind_to)
+    else:
+        row = await neutron.database.fetch_one(_BY_ID, id=port_id)
     if row is None or not sees(caller, row):
         raise errors.not_found("port", port_id)
     return row
