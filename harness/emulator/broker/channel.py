@@ -6,6 +6,7 @@ The rarer methods (declare, bind, delete, ...) are in `methods.py`.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pamqp import commands
@@ -18,8 +19,8 @@ from harness.wire.amqp import AmqpError
 if TYPE_CHECKING:
     from harness.emulator.broker.session import Session
 
-_EXPIRATION_FLAG = 0x0100
-"""Bit of a content header's property flags that says an `expiration` follows."""
+_NO_SIZE = b"\0\x3c" + bytes(10)
+"""Start of a content header of class basic without a body size: properties alone decide when a message expires."""
 
 
 class Channel:
@@ -96,7 +97,7 @@ class Channel:
             session.require("write", exchange, "exchange", 60, 40)
         queues = session.vhost.route(route)
         self._published += 1
-        expiration_ms = _expiration_ms(header) if header[12] & 1 else None
+        expiration_ms = _expiration_ms(_NO_SIZE + header[12:]) if header[12] & 1 else None
         if queues:
             message = Message(route, header[12:], body, expiration_ms)
             for queue in queues:
@@ -244,6 +245,7 @@ class Channel:
         self.recover()
 
 
+@lru_cache(maxsize=1024)
 def _expiration_ms(header: bytes) -> int | None:
     """The `expiration` property in ms. Raises AmqpError 406 when it is not a number, as RabbitMQ does."""
     text = amqp.decode_properties(header).expiration

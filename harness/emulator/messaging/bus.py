@@ -166,7 +166,7 @@ class Bus:
         timer: asyncio.TimerHandle | None = None
         try:
             # A request that nobody took before its caller gave up must not be done later.
-            properties = envelope.properties_with(expiration_ms=int(deadline_s * 1000))
+            properties = envelope.expiring(int(deadline_s * 1000))
             await self.publisher.publish(
                 self._topic_exchange(exchange), _key(topic, server), envelope.wrap(message), properties
             )

@@ -189,7 +189,12 @@ class _Group:
         channel = self.channel
         if channel is None:
             return
-        if not self._take(self._servers[consumer_tag], body):
+        try:
+            is_taken = self._take(self._servers[consumer_tag], body)
+        except Exception:
+            log.exception("message for %s could not be taken, skipping it", self.title)
+            is_taken = False
+        if not is_taken:
             channel.reject(delivery_tag, requeue=False)
         elif self._is_full():
             self._held = delivery_tag

@@ -10,7 +10,7 @@ from pamqp import base, commands
 
 from harness.emulator.messaging.channel import Channel
 from harness.emulator.messaging.connection import Address, Connection
-from harness.emulator.messaging.envelope import properties_with
+from harness.emulator.messaging.envelope import identified
 from harness.emulator.messaging.errors import ChannelClosed, ConnectionLost, MessageDeliveryFailure
 from harness.emulator.messaging.link import Link, LinkSettings
 from harness.wire.amqp import route_bytes
@@ -107,7 +107,7 @@ class Publisher:
                     channel = await self._reopen()
                 if not channel.has_slot:
                     await channel.wait_slot()
-                properties = properties_with(message_id=channel.next_message_id)
+                properties = identified(channel.next_message_id)
                 await channel.publish(route, properties, body, mandatory=True)
             except (ConnectionLost, TimeoutError) as error:
                 await self._after_loss(error)

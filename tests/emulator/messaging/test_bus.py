@@ -330,3 +330,14 @@ def test_the_envelope_passes_what_json_has_no_word_for() -> None:
     assert envelope.unwrap(envelope.wrap(message)) == {
         "args": {"set": [1], "tuple": [1, 2], "object": "501 FRAME_ERROR - x"}
     }
+
+
+def test_properties_built_by_hand_read_as_pamqp_reads_them() -> None:
+    for properties, name, value in [
+        (envelope.expiring(60_000), "expiration", "60000"),
+        (envelope.identified("17"), "message_id", "17"),
+    ]:
+        read = amqp.decode_properties(amqp.content_header(3, properties))
+        fixed = (read.content_type, read.content_encoding, read.headers, read.delivery_mode, read.priority)
+        assert fixed == ("application/json", "utf-8", {}, 2, 0)
+        assert getattr(read, name) == value
