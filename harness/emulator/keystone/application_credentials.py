@@ -39,7 +39,7 @@ async def _view(resource: Resource, row: Row) -> dict[str, Any]:
         "expires_at": row["expires_at"],
         "unrestricted": None if row["unrestricted"] is None else bool(row["unrestricted"]),
         "roles": [role_view(role) for role in rows if role is not None],
-        "links": resource.link("users", row["user_id"], "application_credentials", row["id"]),
+        "links": resource.link("application_credentials", row["id"]),
     }
 
 
@@ -154,7 +154,5 @@ def _checked_expiry(text: str) -> str:
     except ValueError:
         raise faults.bad_request(f"Invalid input for field/attribute expires_at. Value: {text}.") from None
     if moment <= timestamps.now():
-        raise faults.bad_request(
-            "Invalid input for field/attribute expires_at. Value: " + text + ". The provided time is in the past."
-        )
+        raise faults.malformed("The 'expires_at' must not be before now.")
     return timestamps.plain_micro(moment)

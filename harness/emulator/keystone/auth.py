@@ -146,7 +146,7 @@ async def _user(keystone: Keystone, data: dict[str, Any]) -> Row | None:
     if "id" in data:
         return await keystone.users.get(str(data["id"]))
     if "name" not in data:
-        raise faults.missing("id or name", "user")
+        raise faults.bad_request("Invalid input for field identity/password/user: id or name must be present.")
     domain_id = await _domain_id(keystone, data, "user")
     if domain_id is None:
         return None
@@ -183,7 +183,7 @@ async def _scope(keystone: Keystone, auth: dict[str, Any], proof: _Proof) -> dic
     if not isinstance(scope, dict):
         raise faults.bad_request(f"{scope!r} is not of type 'object'")
     if len([kind for kind in ("project", "domain", "system") if kind in scope]) != 1:
-        raise faults.missing("project, domain, or OS-TRUST:trust", "scope")
+        raise faults.missing("system, project, domain, OS-TRUST:trust or unscoped", "scope")
     if "system" in scope:
         return {"is_system": True}
     if "domain" in scope:

@@ -61,7 +61,7 @@ class AuthCatalog(Resource):
     async def on_get(self, req: Request, resp: Response) -> None:
         caller = await self.keystone.caller(req)
         if not caller.token.is_scoped:
-            raise faults.refused("A project-scoped token is required to produce a service catalog.")
+            raise faults.refused("You are not authorized to perform the requested action.")
         catalog = await self.keystone.catalog.for_token(caller.user_id, caller.token.project_id)
         links = {"next": None, "self": f"{self.base}/auth/catalog", "previous": None}
         self.show(resp, {"catalog": catalog, "links": links})

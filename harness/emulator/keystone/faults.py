@@ -75,6 +75,11 @@ def missing(attribute: str, target: str) -> ApiError:
     return ApiError(400, f"Expecting to find {attribute} in {target}.{_MALFORMED}")
 
 
+def malformed(sentence: str) -> ApiError:
+    """A bad request for the reason in `sentence`, with keystone's usual words after it."""
+    return ApiError(400, sentence + _MALFORMED)
+
+
 def conflict(kind: str, details: str) -> ApiError:
     return ApiError(409, f"Conflict occurred attempting to store {kind} - {details}.")
 

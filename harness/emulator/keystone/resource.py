@@ -37,7 +37,7 @@ class Resource:
         """Answer a list, filtered and paged as the query says, its link made of the request's own path."""
         url = self.base + req.path.removeprefix("/v3")
         limit = self.keystone.settings.max_list_limit
-        self.show(resp, rows.listing(kind, views, query(req), url, tuple(filters), limit))
+        self.show(resp, rows.listing(kind, views, query(req), url, req.query_string, tuple(filters), limit))
 
     def nothing(self, resp: Response) -> None:
         resp.status = falcon.HTTP_204

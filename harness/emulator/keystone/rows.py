@@ -65,15 +65,16 @@ def listing(
     views: Sequence[Mapping[str, Any]],
     params: Mapping[str, str],
     url: str,
+    query: str,
     filters: Iterable[str] = (),
     max_limit: int | None = None,
 ) -> dict[str, Any]:
     """A list as keystone answers it: filtered, cut to `limit` after `marker`, with its links.
 
-    Args: views: sorted by id. filters: attributes that may be filtered by, exactly or by `name__contains` and such.
+    Args: views: sorted by id. url, query: of the request, as sent.
+        filters: attributes that may be filtered by, exactly or by `name__contains` and such.
     """
     chosen = [view for view in views if all(_passes(view, name, want, filters) for name, want in params.items())]
-    query = urlencode(list(params.items()))
     links: dict[str, Any] = {"next": None, "self": url + (f"?{query}" if query else ""), "previous": None}
     answer: dict[str, Any] = {kind: chosen, "links": links}
     marker = params.get("marker")

@@ -130,7 +130,12 @@ class Keystone:
             token = (await self.sealer()).open(text)
             if token.expires_us <= self.now_us():
                 raise faults.token_not_found("Failed to validate token")
-            principal = await self.principal(token)
+            try:
+                principal = await self.principal(token)
+            except ApiError as error:
+                if error.status == 401:  # the user is disabled, or has no role there any more
+                    raise faults.not_found("token", text) from None
+                raise
             self._keep(text, principal)
         token = principal.token
         if token.expires_us <= self.now_us():
@@ -170,7 +175,7 @@ class Keystone:
             raise faults.not_found("user", token.user_id)
         user_domain = await self._domain_ref(user["domain_id"])
         if not user["enabled"]:
-            raise faults.unauthorized()
+            raise faults.token_not_found("Failed to validate token")
         shown_user = {
             "domain": user_domain,
             "id": user["id"],
