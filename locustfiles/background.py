@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from harness.cloud import compute, identity, image, network
 from harness.cloud.api import Api
+from harness.swarm.plain import locust_user
 from harness.swarm.scenario import Journey, Scenario
 
 
@@ -63,3 +64,6 @@ class Background(Scenario):
         answer = user.api.call("compute", "GET", "/servers/{id}", path, microversion=version, accept=(404,))
         if answer.exchange.status == 404 and server_id in self.servers:
             self.servers.remove(server_id)
+
+
+BackgroundUser = locust_user(Background)

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from harness.cloud import compute
 from harness.cloud.api import Api
+from harness.swarm.plain import locust_user
 from harness.swarm.scenario import Journey, Scenario
 from harness.swarm.tenant import Choice, choose
 
@@ -51,3 +52,6 @@ class Burst(Scenario):
                 user.wrong(operation, "ready without an address")
         for operation in asked.values():
             user.wrong(operation, "ready, but not in the list of servers")
+
+
+BurstUser = locust_user(Burst)

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from harness.cloud import compute
 from harness.cloud.api import Api
+from harness.swarm.plain import locust_user
 from harness.swarm.scenario import Journey, Scenario
 from harness.swarm.tenant import Choice, choose
 
@@ -40,3 +41,6 @@ class Lifecycle(Scenario):
             wrong = f"{status} without an address"
         if wrong:
             user.wrong(user.operations[-1], wrong)
+
+
+LifecycleUser = locust_user(Lifecycle)

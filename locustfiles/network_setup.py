@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from harness.cloud import network
 from harness.cloud.api import RequestFailed
+from harness.swarm.plain import locust_user
 from harness.swarm.scenario import Journey, Scenario
 
 
@@ -54,3 +55,6 @@ class NetworkSetup(Scenario):
                 left = []
             if left:
                 user.wrong(teardown, f"network {left[0]['id']} is still listed after its deletion")
+
+
+NetworkSetupUser = locust_user(NetworkSetup)

@@ -22,8 +22,9 @@ def take(
 ) -> dict[str, Any]:
     """Read the whole cloud, as far as `admin` may; without one, as far as `cloud` may.
 
-    Args: cloud: of the project under test: whose keypairs, limits and usages these are. taken_ns: stored as it is: the run's time. concurrency: requests under way at once for placement; the other
-    services are asked one page after the other, all beside each other.
+    Args: cloud: of the project under test: whose keypairs, limits and usages these are. taken_ns: stored as it is: the
+    run's time. concurrency: requests under way at once for placement; the other services are asked one page after the
+    other, all beside each other.
     """
     reader = _Reader(admin or cloud, cloud, concurrency)
     project_id = cloud.project_id
