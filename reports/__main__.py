@@ -11,7 +11,8 @@ from reports import frames, html, junit, markdown
 def write(path: Path) -> list[Path]:
     """Writes all documents of a run.
 
-    Returns: what was written.  Raises: RunDirectoryError when it is no run directory; OSError when it cannot be written.
+    Returns: what was written.
+    Raises:  RunDirectoryError when it is no run directory; OSError when it cannot be written.
     """
     run = frames.load(path)
     directory = RunDirectory(path)

@@ -1,10 +1,11 @@
 """The figures of a report: what is drawn of a run, and in which words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
 
+from harness.core.clock import S
 from reports import statistics
 from reports.figures import Chart, Level, Line, milliseconds, number
 from reports.frames import Run
@@ -30,10 +31,15 @@ def latency(run: Run) -> list[Figure]:
             Line(name, series.at_s, series.response_ms[:, column], name, gap=3 * step)
             for column, name in enumerate(_PERCENTILES)
         ]
-        lines.append(Line("p95 service", series.at_s, series.service_ms[:, 1], "service", dashed=True, gap=3 * step))
+        lines += [
+            Line(f"{name} service", series.at_s, series.service_ms[:, column], "service", dashed=True, gap=3 * step)
+            for column, name in enumerate(_PERCENTILES)
+        ]
+        # Service times are in every hover title; one line of them is enough to see where the two part.
+        lines = [replace(line, only_hover=line.label in ("p50 service", "p99 service")) for line in lines]
         chart = Chart(
             title=f"Response time of {series.route}",
-            unit="",
+            unit="time",
             lines=lines,
             show=milliseconds,
             x_range=(0.0, run.end_s),
@@ -104,7 +110,32 @@ def time_to_ready(run: Run) -> list[Figure]:
         )
         level = "" if each.level == "-" else f", by {each.level}"
         figures.append(Figure(each.swarm, f"{len(each.ready_s):,} of {each.asked:,} servers ready{level}", chart.svg()))
-    return figures
+    return [*figures, *_ready_over_time(run)]
+
+
+def _ready_over_time(run: Run) -> list[Figure]:
+    """How many servers had become usable by when, beside the faults that were in force."""
+    rows = run.operations
+    lines = []
+    for index, each in enumerate(statistics.readiness(run)[:6]):
+        mine = rows[(rows["kind"] == "server.create") & (rows["swarm"] == each.swarm)]["ready_ns"].dropna()
+        if len(mine):
+            at = np.sort(mine.to_numpy(np.float64)) / S
+            pick = np.unique(np.linspace(0, len(at) - 1, min(len(at), 300)).astype(np.int64))
+            x = np.concatenate(([at[0]], at[pick], [run.end_s]))
+            y = np.concatenate(([0.0], pick + 1.0, [float(len(at))]))
+            lines.append(Line(each.swarm, x, y, f"c{index + 1}", stepped=True))
+    if not lines:
+        return []
+    chart = Chart(
+        title="Servers ready over the run",
+        unit="servers",
+        lines=lines,
+        show=number,
+        x_range=(0.0, run.end_s),
+        faults=run.faults,
+    )
+    return [Figure("Over the run", "servers that had become usable by then", chart.svg())]
 
 
 def gauges(run: Run) -> list[Figure]:
@@ -126,7 +157,7 @@ def gauges(run: Run) -> list[Figure]:
             note = f"peak {number(peak)} of {number(series.capacity)}"
         chart = Chart(
             title=f"{series.source} {series.name}",
-            unit="",
+            unit=_unit(series.name),
             lines=lines,
             show=number,
             x_range=(0.0, run.end_s),
@@ -135,6 +166,12 @@ def gauges(run: Run) -> list[Figure]:
         )
         figures.append(Figure(f"{series.source}: {series.name}", note or f"peak {number(peak)}", chart.svg()))
     return figures
+
+
+def _unit(name: str) -> str:
+    """The unit that a gauge's name ends in, else that it counts something."""
+    last = name.rsplit(" ", 1)[-1]
+    return last if last in ("MiB", "GiB", "cores", "ms", "s", "paused") else "number"
 
 
 def client(run: Run) -> list[Figure]:
@@ -153,7 +190,7 @@ def client(run: Run) -> list[Figure]:
         timed = unit == "time"
         chart = Chart(
             title=title,
-            unit="",
+            unit=unit,
             lines=lines,
             show=milliseconds if timed else (lambda value: f"{value:.0%}"),
             x_range=(0.0, run.end_s),

@@ -14,8 +14,8 @@ from markupsafe import Markup, escape
 from reports.frames import Window
 from reports.statistics import Floats
 
-WIDTH, HEIGHT = 560, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 30, 52
+WIDTH, HEIGHT = 560, 255
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 34, 52
 _PLOT_W, _PLOT_H = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
 
 
@@ -30,6 +30,7 @@ class Line:
     dashed: bool = False
     stepped: bool = False
     gap: float | None = None  # an x distance above which two points are not joined
+    only_hover: bool = False  # said in the hover titles, not drawn
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Chart:
 
     def svg(self) -> Markup:
         """The figure, or a sentence when there is nothing to draw."""
-        finite = [line.y[np.isfinite(line.y)] for line in self.lines]
+        drawn = [line for line in self.lines if not line.only_hover]
+        finite = [line.y[np.isfinite(line.y)] for line in drawn]
         values = np.concatenate(finite) if finite else np.empty(0)
         values = values[values > 0] if self.logarithmic else values
         if not len(values):
@@ -75,7 +77,7 @@ class Chart:
             self._faults(),
             self._grid(),
             self._levels(),
-            *(self._path(line) for line in self.lines),
+            *(self._path(line) for line in drawn),
             self._hover(),
             "</svg>",
         ]
@@ -87,13 +89,8 @@ class Chart:
         levels = [level.y for level in self.levels if math.isfinite(level.y)]
         top = max(float(values.max()), *levels, 0.0) if levels else float(values.max())
         if self.logarithmic:
-            low = math.floor(math.log10(float(values.min())) + 1e-9)
-            high = math.ceil(math.log10(max(top, float(values.min()) * 1.01)) - 1e-9)
-            self._low, self._high = float(low), float(max(high, low + 1))
-            self._ticks = [10.0**power for power in range(low, int(self._high) + 1)]
-            if self._high - self._low <= 2:
-                powers = range(low, int(self._high))
-                self._ticks = [*(factor * 10.0**power for power in powers for factor in (1, 2, 5)), 10.0**self._high]
+            self._ticks = log_ticks(float(values.min()), top)
+            self._low, self._high = math.log10(self._ticks[0]), math.log10(self._ticks[-1])
         else:
             self._ticks = nice_ticks(0.0, self.y_top if self.y_top is not None else top or 1.0)
             self._low, self._high = 0.0, self._ticks[-1]
@@ -108,7 +105,7 @@ class Chart:
         return _TOP + _PLOT_H * (1 - min(1.0, max(0.0, share)))
 
     def _grid(self) -> str:
-        out = [_text("axis unit", _LEFT - 6, _TOP - 12, self.unit, "end")]
+        out = [_text("axis unit", 2, _TOP - 9, self.unit)]
         for tick in self._ticks:
             y = self._y(tick)
             out.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>')
@@ -127,8 +124,8 @@ class Chart:
     # What happened, and what was measured.
 
     def _faults(self) -> str:
-        """Shaded windows, each with its name above it; names that would collide take the row below."""
-        out, taken = [], [-1.0, -1.0]
+        """Shaded windows, each with its name above it; names that would collide take the row above."""
+        out, taken = [], [_LEFT + 6.0 * len(self.unit) - 40, -1.0]
         for fault in sorted(self.faults, key=lambda each: each.start_s):
             start, end = max(fault.start_s, self.x_range[0]), min(fault.end_s, self.x_range[1])
             if end < start:
@@ -142,7 +139,7 @@ class Chart:
             out.append(f"<g><title>{escape(title)}</title>")
             out.append(f'<rect class="fault" x="{x:.1f}" y="{_TOP}" width="{width:.1f}" height="{_PLOT_H}"/>')
             out.append(f'<path class="fault-edge" d="M{x:.1f} {_TOP}v{_PLOT_H}"/>')
-            out.append(_text("fault-name", text_x, _TOP + 11 + 11 * row, fault.name) + "</g>")
+            out.append(_text("fault-name", text_x, _TOP - 5 - 12 * row, fault.name) + "</g>")
         return "".join(out)
 
     def _levels(self) -> str:
@@ -210,7 +207,11 @@ class Chart:
             '<span class="key"><svg viewBox="0 0 22 8" aria-hidden="true">'
             '<path class="line {}{}" d="M1 4H21"/></svg>{}</span>'
         )
-        items = [Markup(key).format(line.colour, " dashed" if line.dashed else "", line.label) for line in self.lines]
+        items = [
+            Markup(key).format(line.colour, " dashed" if line.dashed else "", line.label)
+            for line in self.lines
+            if not line.only_hover
+        ]
         return Markup('<div class="legend">{}</div>').format(Markup("").join(items))
 
 
@@ -232,6 +233,21 @@ def nice_ticks(low: float, high: float, most: int = 5, *, time: bool = False) ->
     first = math.floor(low / step + 1e-9)
     last = math.ceil(high / step - 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis that encloses both: 1, 2, 5 of each decade, or the decades of a long one."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+    first = max(index for index, step in enumerate(steps) if step <= low * 1.0001)
+    last = max(first + 1, min(index for index, step in enumerate(steps) if step >= high * 0.9999))
+    ticks = steps[first : last + 1]
+    if len(ticks) <= 8:
+        return ticks
+    # The ends stay: they are the ends of the axis.
+    inner = [tick for tick in ticks[1:-1] if math.isclose(math.log10(tick), round(math.log10(tick)))]
+    near = [tick for tick in inner if tick >= ticks[0] * 2.1 and tick <= ticks[-1] / 2.1]
+    return [ticks[0], *near, ticks[-1]]
 
 
 def clock(seconds: float) -> str:

@@ -128,7 +128,7 @@ def _tiles(run: Run, ready: list[statistics.Readiness]) -> list[dict[str, str]]:
     if ready:
         big = ready[0]
         note = f"{big.swarm}: p99 {_seconds(big.at(0.99))}"
-        tile("Servers ready", f"{len(big.ready_s):,} of {big.asked:,}", note, "fail-ink" if big.never else "pass-ink")
+        tile("Servers ready", f"{len(big.ready_s):,} / {big.asked:,}", note, "fail-ink" if big.never else "pass-ink")
     faults = (run.verdict or {}).get("faults") or []
     if faults:
         down = max((fault for fault in faults), key=lambda each: each["downtime_s"] or 0.0)
@@ -215,9 +215,9 @@ def _client_words(client: dict[str, Any] | None) -> str:
         return "How the load generator itself fared is not known."
     share = client["limited_worker_seconds"] / client["worker_seconds"]
     words = (
-        f"{client['limited_worker_seconds']:,} of {client['worker_seconds']:,} worker-seconds ({share:.1%}) were limited by "
-        "the client, by the strictest bound (5 ms late, or 1 % of the arrivals not started); they leave the verdict of the "
-        "targets that they would touch."
+        f"{client['limited_worker_seconds']:,} of {client['worker_seconds']:,} worker-seconds ({share:.1%}) were "
+        "limited by the client, by the strictest bound (5 ms late, or 1 % of the arrivals not started); they leave the "
+        "verdict of the targets that they would touch."
     )
     if client["dropped"]:
         words += f" {client['dropped']:,} arrivals were dropped, because too many were in flight."
@@ -268,7 +268,7 @@ def _words() -> dict[str, Any]:
         "seconds": _seconds,
         "number": _number,
         "times": lambda value: "-" if value is None else f"{value:.3g}x",
-        "ns": lambda value: "-" if value is None or value != value else "0 s" if value == 0 else format_ns(value),
+        "ns": lambda value: "-" if value is None or math.isnan(value) else "0 s" if value == 0 else format_ns(value),
         "ms": lambda value: "-" if value is None or not math.isfinite(value) else milliseconds(value),
         "clock": clock,
         "at": lambda value: "-" if value is None else clock(value / S),

@@ -1,4 +1,4 @@
-"""junit.xml: targets, audit and faults as test cases, for CI systems. Unknown is an error, so that it is never green."""
+"""junit.xml: targets, audit and faults as test cases, for CI systems. Unknown is an error, so it is never green."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""summary.md: the verdict in a page, for a pull request or a chat. What comes from a cloud cannot break out of its cell."""
+"""summary.md: the verdict in a page, for a pull request or a chat. What a cloud said cannot break out of its cell."""
 
 import re
 
@@ -16,7 +16,9 @@ def render(run: Run) -> str:
     verdict, head = run.verdict or {}, banner(run)
     lines = [f"# {head['word']}: {safe(run.name)}", "", safe(head["meaning"]), ""]
     lines += [
-        f"Exit code {head['code']}, run {safe(run.run_id)}, {safe(str(run.document.get('venue') or 'cloud not known'))}.",
+        f"Exit code {head['code']}, run {safe(run.run_id)}, "
+        + safe(str(run.document.get("venue") or "cloud not known"))
+        + ".",
         "",
     ]
     lines += [f"- {safe(reason)}" for reason in head["reasons"][:12]]
@@ -62,9 +64,8 @@ def render(run: Run) -> str:
         claims = " | ".join({True: "yes", False: "**NO**", None: "?"}[fault[key]] for key in ("bit", "gone"))
         slower = "-" if fault["degradation"] is None else f"{fault['degradation']:.3g}x"
         recover = "never" if fault["recovered"] is False else _seconds(fault["time_to_recover_s"])
-        lines.append(
-            f"| {safe(fault['fault'])} | {claims} | {fault['errors']} | {_seconds(fault['downtime_s'])} | {slower} | {recover} |"
-        )
+        cells = (safe(fault["fault"]), claims, str(fault["errors"]), _seconds(fault["downtime_s"]), slower, recover)
+        lines.append("| " + " | ".join(cells) + " |")
     if verdict.get("checkers"):
         lines += ["", "## Audit", ""]
         lines += [

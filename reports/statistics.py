@@ -71,16 +71,19 @@ def rates(run: Run) -> dict[str, Floats]:
     "intended" counts arrivals of the schedule where the workers wrote them down, else requests.
     """
     requests, step_s = run.requests, bin_s(run)
-    bins = int(run.end_s // step_s) + 1
+    bins = max(1, math.ceil(run.end_s / step_s - 0.05))
+    widths = np.full(bins, float(step_s))
+    widths[-1] = max(0.05, run.end_s - (bins - 1) * step_s)
 
     def per_second(times_ns: npt.NDArray[np.int64]) -> Floats:
         index = np.clip(times_ns // (step_s * S), 0, bins - 1)
-        return np.bincount(index, minlength=bins)[:bins].astype(np.float64) / step_s
+        counts: Floats = np.bincount(index, minlength=bins)[:bins] / widths
+        return counts
 
     columns = {name: requests[f"{name}_ns"].to_numpy(np.int64) for name in ("intended", "sent", "done")}
     dropped = (requests["ending"] == "dropped").to_numpy(bool)
     return {
-        "at": np.arange(bins) * float(step_s),
+        "at": np.arange(bins, dtype=np.float64) * step_s,
         "intended": per_second(columns["intended"]),
         "sent": per_second(columns["sent"][~dropped]),
         "done": per_second(columns["done"][~dropped & ~is_outage(requests)]),

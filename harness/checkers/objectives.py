@@ -54,9 +54,11 @@ class Target(Struct, frozen=True, kw_only=True):
             return "-"
         if self.is_time:
             return "0 s" if value == 0 else format_ns(value)
-        if self.measure in ("success_ratio", "availability", "headroom"):
+        if self.measure == "headroom":
+            return f"{value * 100:.3g} %"
+        if self.measure in ("success_ratio", "availability"):
             # Rounded down: 99.996 % is not 100 %.
-            return f"{math.floor(value * 1e5) / 1e3:g} %"
+            return f"{math.floor(value * 1e5 + 1e-6) / 1e3:g} %"
         return (
             "infinite" if math.isinf(value) else f"{value:.3g}" + {"throughput": "/s", "degradation": "x"}[self.measure]
         )

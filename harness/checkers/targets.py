@@ -79,7 +79,8 @@ def _decide(target: Target, measured: Measured, doubts: list[str]) -> tuple[Judg
         if few and not (measured.interval and measured.interval[0] > target.limit):
             return "unknown", f"missed, with {measured.samples} samples where {measured.needed} are needed"
         side = "above" if target.at_most else "below"
-        reason = f"{target.show(measured.value)} is {side} {target.show(target.limit)}"
+        shown, limit = target.show(measured.value), target.show(target.limit)
+        reason = f"{shown}, wanted {limit}" if math.isinf(measured.value) else f"{shown} is {side} {limit}"
         return "fail", "; ".join([reason, *([measured.remark] if measured.remark else [])])
     against = [*measured.doubts, *doubts]
     if few:
