@@ -29,6 +29,8 @@ CLIENT_CAPABILITIES: dict[str, object] = {
     "authentication_failure_close": True,
 }
 WRITE_HIGH = 256 * 1024
+"""Bytes waiting for the socket above which publishers wait."""
+WAKE_BATCH = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +202,18 @@ class Connection(asyncio.Protocol):
         self._acking.pop(channel, None)
 
     def _wake_writers(self) -> None:
-        if self.is_writable or self.closed.done():
-            while self._writable_waiters:
-                waiter = self._writable_waiters.popleft()
-                if not waiter.done():
-                    waiter.set_result(None)
+        """Wake waiting publishers, a batch per loop turn: the socket may be full again long before all have written."""
+        if self.closed.done():
+            batch = len(self._writable_waiters)
+        else:
+            batch = WAKE_BATCH if self.is_writable else 0
+        while self._writable_waiters and batch > 0:
+            waiter = self._writable_waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                batch -= 1
+        if self._writable_waiters and self.is_writable and not self.closed.done():
+            self.loop.call_soon(self._wake_writers)
 
     # --- channel 0 ----------------------------------------------------------------------------------------------------
 
