@@ -258,7 +258,7 @@ def _expected(swarm: dict[str, Any], phase: dict[str, Any]) -> float:
     if arrivals["kind"] == "closed":
         return math.inf
     rate = float(arrivals["rate"] if "rate" in arrivals else (arrivals["from"] + arrivals["to"]) / 2)
-    return rate * overlap_ns / 1e9
+    return float(rate * overlap_ns / 1e9)
 
 
 def _check_sizes(source: Source, plan: dict[str, Any]) -> None:
