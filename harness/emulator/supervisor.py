@@ -21,7 +21,6 @@ import json
 import os
 import selectors
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -39,6 +38,8 @@ TERM_WITHIN_S = 3.0
 POLL_S = 0.02
 RESTART_RETRY_S = 0.3
 RESTART_GIVE_UP_S = 30.0
+RUNTIME_FILES = ("control.json", "proxy.json", "proxy-ready.json", "broker-password")
+EPHEMERAL_FILES = ("settings.json", "clouds.yaml", "images", "lock")  # secrets and data
 
 
 class StartFailed(Exception):
@@ -79,6 +80,7 @@ class Supervisor:
         try:
             self.pids.add(supervise.record("supervisor", os.getpid()))
             self._write_control_file()
+            self._write_removals()
             wanted = []
             if self.settings.broker.embedded:
                 wanted.append(self._begin(Child("broker")))
@@ -94,9 +96,10 @@ class Supervisor:
             if self.settings.proxy.enabled:
                 self._await_ready([self._begin(Child("proxy"))])
             self._bootstrap()
-            self._await_ready(
-                [self._begin(Child(name, role=role, index=index)) for name, role, index in self.settings.processes()]
-            )
+            roles = [Child(name, role=role, index=index) for name, role, index in self.settings.processes()]
+            # Computes register through conductor and placement at once; their calls would time out before.
+            self._await_ready([self._begin(child) for child in roles if child.role != "compute"])
+            self._await_ready([self._begin(child) for child in roles if child.role == "compute"])
         except (StartFailed, postgres.PostgresUnavailable, OSError, ValueError, ImportError) as error:
             self.end()
             raise StartFailed(str(error)) from error
@@ -109,17 +112,18 @@ class Supervisor:
     def end(self) -> None:
         """End every process, remove what must not stay, let the guardian go."""
         self._ending = True
-        roles = [child for child in self.children.values() if child.name not in BACKING]
-        self._end_children(roles, signal.SIGTERM)
-        self._end_children([c for c in self.children.values() if c.name in ("proxy", "broker")], signal.SIGTERM)
-        fast = signal.SIGQUIT if self.ephemeral else signal.SIGINT  # PostgreSQL: at once, or with a checkpoint
-        self._end_children([c for c in self.children.values() if c.name == "database"], fast)
+        if not self.ephemeral:  # else nothing is kept, so nothing needs an orderly end
+            self._end_children([c for c in self.children.values() if c.name not in BACKING], signal.SIGTERM)
+            self._end_children([c for c in self.children.values() if c.name in ("proxy", "broker")], signal.SIGTERM)
+            self._end_children([c for c in self.children.values() if c.name == "database"], signal.SIGINT)
         left = [child.recorded for child in self.children.values() if child.recorded is not None]
         supervise.kill_families(left)
+        for child in self.children.values():
+            child.reap()
         if self._place is not None and self.ephemeral:
             self._place.remove()
-        for name in ("control.json", "proxy.json", "proxy-ready.json"):
-            (self.state / name).unlink(missing_ok=True)
+        for name in RUNTIME_FILES + (EPHEMERAL_FILES if self.ephemeral else ()):
+            supervise.remove(self.state / name)
         for peer in self._down_peers:
             peer.answer({"ok": True})
         self.pids.remove()
@@ -197,12 +201,17 @@ class Supervisor:
     def _prepare_database(self) -> None:
         binaries = postgres.find_binaries()
         self._place = postgres.prepare(self.state, binaries, ephemeral=self.ephemeral)
+        self._write_removals()
+        postgres.initialise(self._place, self.settings.database, self._log("database"))
+
+    def _write_removals(self) -> None:
+        """What must not stay when we are gone: secrets and data of a cloud that does not outlive its parent."""
+        paths = [self.state / name for name in RUNTIME_FILES]
         if self.ephemeral:
-            self._removals.write_text(json.dumps([str(self._place.directory)]))
-        if postgres.initialise(self._place, self.settings.database, self._log("database")):
-            return
-        password_file = self.state / "database-password"
-        password_file.unlink(missing_ok=True)
+            paths += [self.state / name for name in EPHEMERAL_FILES]
+            if self._place is not None:
+                paths.append(self._place.directory)
+        self._removals.write_text(json.dumps([str(path) for path in paths]))
 
     def _await_ready(self, wanted: list[Child]) -> None:
         while any(child.state == "starting" for child in wanted):
@@ -468,6 +477,3 @@ def _tell(report: "os.PathLike[str] | object", message: dict[str, object], code:
 
 if __name__ == "__main__":
     sys.exit(main())
-
-
-__all__ = ["StartFailed", "Supervisor", "main", "subprocess"]
