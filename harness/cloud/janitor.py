@@ -198,7 +198,7 @@ def _kinds(api: Api, wanted: Collection[str], ours: set[str]) -> list[_Kind]:
     def ports() -> Iterable[_Thing]:
         deleted_servers()
         return [
-            _Thing(port["id"], port["name"] or f"of server {port['device_id']}", port["status"])
+            _Thing(port["id"], port["name"] or f"of server {port['device_id']}", port.get("status", ""))
             for port in network.all_of(api, "ports")
             if carries(network, port) or (port["device_id"] in ours and port["device_owner"].startswith("compute:"))
         ]

@@ -53,10 +53,14 @@ class Headers(MutableMapping[str, str]):
 class SentRequest:
     """The request an answer belongs to."""
 
-    __slots__ = ("body", "headers", "method", "url")
+    __slots__ = ("_headers", "body", "method", "url")
 
     def __init__(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> None:
-        self.method, self.url, self.headers, self.body = method, url, headers, body
+        self.method, self.url, self._headers, self.body = method, url, headers, body
+
+    @property
+    def headers(self) -> Headers:
+        return Headers(self._headers)
 
 
 class Response:
