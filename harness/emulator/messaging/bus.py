@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.emulator.messaging import envelope
 from harness.emulator.messaging.connection import Address
 from harness.emulator.messaging.envelope import CallContext
-from harness.emulator.messaging.errors import MessageUndeliverable, MessagingTimeout
+from harness.emulator.messaging.errors import ConnectionLost, MessageUndeliverable, MessagingTimeout
 from harness.emulator.messaging.link import LinkSettings
 from harness.emulator.messaging.listener import Listener, Subscription
 from harness.emulator.messaging.publisher import ExchangeSpec, Publisher
@@ -36,7 +36,8 @@ class BusSettings:
 
     Defaults are oslo.messaging 18's (impl_rabbit.py): reply and fanout queues live 1800 s without a consumer, a reply
     whose queue is missing is tried again every 0.25 s for 60 s. `notifications` are off, as the real services have no
-    notification driver by default: with nobody to read them they would pile up in `notifications.info`.
+    notification driver by default: with nobody to read them they would pile up in `notifications.info`. `prefetch` is
+    for each served channel and bounds memory: the real driver has none, but its unbounded backlog is acknowledged too.
     """
 
     address: Address
@@ -52,7 +53,7 @@ class BusSettings:
     missing_queue_retry_s: float = 60.0
     missing_queue_interval_s: float = 0.25
     gone_ttl_s: float = 60.0
-    prefetch: int = 0
+    prefetch: int = 1024
     notifications: bool = False
 
     def scaled(self, seconds: float) -> float:
@@ -60,9 +61,9 @@ class BusSettings:
         return seconds * self.time_scale
 
     def link(self) -> LinkSettings:
-        """Timings of the connections. A heartbeat is at least 1 s: the protocol counts whole seconds."""
+        """Timings of the connections. A heartbeat is at least 2 s: a busy machine must not be taken for a dead one."""
         return LinkSettings(
-            heartbeat_s=max(1, round(self.scaled(self.heartbeat_s))) if self.heartbeat_s else 0,
+            heartbeat_s=max(2, round(self.scaled(self.heartbeat_s))) if self.heartbeat_s else 0,
             connect_timeout_s=max(1.0, self.scaled(60.0)),
             request_timeout_s=max(5.0, self.scaled(60.0)),
             reconnect_delay_s=self.scaled(1.0),
@@ -129,7 +130,8 @@ class Bus:
             await server.stop()
         await self.publisher.close()
         for waiter in self._waiters.values():
-            waiter.cancel()
+            if not waiter.done():
+                waiter.set_exception(ConnectionLost("the bus is closed"))
 
     # --- sending ------------------------------------------------------------------------------------------------------
 

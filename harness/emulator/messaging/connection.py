@@ -203,16 +203,15 @@ class Connection(asyncio.Protocol):
 
     def _wake_writers(self) -> None:
         """Wake waiting publishers, a batch per loop turn: the socket may be full again long before all have written."""
-        if self.closed.done():
-            batch = len(self._writable_waiters)
-        else:
-            batch = WAKE_BATCH if self.is_writable else 0
+        if not self.is_writable and not self.closed.done():
+            return
+        batch = len(self._writable_waiters) if self.closed.done() else WAKE_BATCH
         while self._writable_waiters and batch > 0:
             waiter = self._writable_waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 batch -= 1
-        if self._writable_waiters and self.is_writable and not self.closed.done():
+        if self._writable_waiters:
             self.loop.call_soon(self._wake_writers)
 
     # --- channel 0 ----------------------------------------------------------------------------------------------------

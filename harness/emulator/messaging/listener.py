@@ -144,7 +144,7 @@ class _Group:
         channel.on_cancel = self._cancelled
         self._held = 0
         if self._prefetch:
-            await channel.request(commands.Basic.Qos(0, self._prefetch, False), timeout_s=timeout_s)
+            await channel.request(commands.Basic.Qos(0, self._prefetch, True), timeout_s=timeout_s)
         await channel.request_all(self._declarations(), timeout_s=timeout_s)
         self.channel = channel
         consumes: list[base.Frame] = [

@@ -39,6 +39,25 @@ class ExchangeSpec:
         )
 
 
+class _Message:
+    """One message on its way. Without an exchange it is mandatory and goes straight to the queue `key`."""
+
+    __slots__ = ("body", "exchange", "key", "properties", "route", "wanted", "with_queue")
+
+    def __init__(
+        self, exchange: ExchangeSpec | None, key: str, route: bytes, body: bytes, properties: bytes, with_queue: bool
+    ) -> None:
+        self.exchange = exchange
+        self.key = key
+        self.route = route
+        self.body = body
+        self.properties = properties
+        self.with_queue = with_queue
+        name = exchange.name if exchange is not None else ""
+        self.wanted = f"{name}\0{key}" if with_queue else name
+        """What must have been declared on the channel."""
+
+
 class Publisher:
     """Publishes messages and waits until the broker confirms them.
 
@@ -70,54 +89,60 @@ class Publisher:
         """Publish to an exchange that is declared when this channel has not done so yet.
 
         Args:    with_queue: also declare a queue named like the key and bind it, as notifications do.
-        Raises:  MessageDeliveryFailure when the broker closes the channel over it with anything but 404, or
-                 `CHANNEL_ATTEMPTS` times with 404; ConnectionLost when the bus is closed.
+        Raises:  MessageDeliveryFailure when the broker refuses it, ConnectionLost when the bus is closed.
         """
-        route = self._route(exchange.name, key)
-        wanted = f"{exchange.name}\0{key}" if with_queue else exchange.name
-        attempts = 0
+        await self._deliver(_Message(exchange, key, self._route(exchange.name, key), body, properties, with_queue))
+
+    async def publish_mandatory(self, queue: str, body: bytes) -> None:
+        """Publish straight to a queue. Raises MessageUndeliverable when there is none, else as `publish`."""
+        await self._deliver(_Message(None, queue, self._route("", queue), body, b"", False))
+
+    async def _deliver(self, message: _Message) -> None:
+        missing = 0
         while True:
             try:
                 channel = self._channel
                 if channel is None or channel.closed.done():
                     channel = await self._reopen()
-                if wanted not in channel.declared:
-                    await self._declare(channel, exchange, key if with_queue else None)
-                if not channel.has_slot:
-                    await channel.wait_slot()
-                await channel.publish(route, properties, body)
+                await self._send(channel, message)
             except (ConnectionLost, TimeoutError) as error:
                 await self._after_loss(error)
             except ChannelClosed as error:
-                attempts += 1
-                _judge(error, attempts)
+                missing += 1
+                if (error.code != 404 or missing >= CHANNEL_ATTEMPTS) and await self._sent_alone(message):
+                    return
             else:
                 self.published += 1
                 return
             self.resent += 1
 
-    async def publish_mandatory(self, queue: str, body: bytes) -> None:
-        """Publish straight to a queue. Raises MessageUndeliverable when there is none, else as `publish`."""
-        route = self._route("", queue)
-        attempts = 0
-        while True:
-            try:
-                channel = self._channel
-                if channel is None or channel.closed.done():
-                    channel = await self._reopen()
-                if not channel.has_slot:
-                    await channel.wait_slot()
-                properties = identified(channel.next_message_id)
-                await channel.publish(route, properties, body, mandatory=True)
-            except (ConnectionLost, TimeoutError) as error:
-                await self._after_loss(error)
-            except ChannelClosed as error:
-                attempts += 1
-                _judge(error, attempts)
-            else:
-                self.published += 1
-                return
-            self.resent += 1
+    async def _send(self, channel: Channel, message: _Message) -> None:
+        if message.exchange is not None and message.wanted not in channel.declared:
+            await self._declare(channel, message)
+        if not channel.has_slot:
+            await channel.wait_slot()
+        if message.exchange is None:
+            await channel.publish(message.route, identified(channel.next_message_id), message.body, mandatory=True)
+        else:
+            await channel.publish(message.route, message.properties, message.body)
+
+    async def _sent_alone(self, message: _Message) -> bool:
+        """Send on a channel of its own: the shared one was closed over this message or over one of its neighbours.
+
+        Returns False when the connection was lost meanwhile. Raises MessageDeliveryFailure when it was this message.
+        """
+        try:
+            connection = await self.link.wait_ready()
+            channel = await self._open(connection)
+            await self._send(channel, message)
+            await channel.close()
+        except ChannelClosed as error:
+            raise MessageDeliveryFailure(str(error)) from error
+        except (ConnectionLost, TimeoutError) as error:
+            await self._after_loss(error)
+            return False
+        self.published += 1
+        return True
 
     async def _after_loss(self, error: ConnectionLost | TimeoutError) -> None:
         """Let the link notice the loss before the next attempt asks it for a connection."""
@@ -129,15 +154,15 @@ class Publisher:
         await asyncio.sleep(0)
         await self.link.wait_ready()
 
-    async def _declare(self, channel: Channel, exchange: ExchangeSpec, queue: str | None) -> None:
+    async def _declare(self, channel: Channel, message: _Message) -> None:
+        exchange, key = message.exchange, message.key
+        assert exchange is not None
         requests: list[base.Frame] = [exchange.declare()]
-        if queue is not None:
-            requests.append(commands.Queue.Declare(queue=queue, durable=exchange.durable))
-            requests.append(commands.Queue.Bind(queue=queue, exchange=exchange.name, routing_key=queue))
+        if message.with_queue:
+            requests.append(commands.Queue.Declare(queue=key, durable=exchange.durable))
+            requests.append(commands.Queue.Bind(queue=key, exchange=exchange.name, routing_key=key))
         await channel.request_all(requests, timeout_s=self._settings.request_timeout_s)
-        channel.declared.add(exchange.name)
-        if queue is not None:
-            channel.declared.add(f"{exchange.name}\0{queue}")
+        channel.declared.update((exchange.name, message.wanted))
 
     async def _reopen(self) -> Channel:
         async with self._lock:
@@ -148,9 +173,12 @@ class Publisher:
             return self._channel
 
     async def _setup(self, connection: Connection) -> None:
+        self._channel = await self._open(connection)
+
+    async def _open(self, connection: Connection) -> Channel:
         channel = await connection.channel(timeout_s=self._settings.request_timeout_s)
         await channel.enable_confirms(timeout_s=self._settings.request_timeout_s)
-        self._channel = channel
+        return channel
 
     def _route(self, exchange: str, key: str) -> bytes:
         route = self._routes.get((exchange, key))
@@ -159,9 +187,3 @@ class Publisher:
                 self._routes.clear()
             route = self._routes[exchange, key] = route_bytes(exchange, key)
         return route
-
-
-def _judge(error: ChannelClosed, attempts: int) -> None:
-    """A channel that was closed over a missing exchange is worth another try, any other reason is final."""
-    if error.code != 404 or attempts >= CHANNEL_ATTEMPTS:
-        raise MessageDeliveryFailure(str(error)) from error

@@ -20,6 +20,7 @@ from harness.emulator.messaging import (
     RemoteError,
     envelope,
 )
+from harness.emulator.messaging import server as server_module
 from harness.wire import amqp
 from tests.emulator.broker.place import Place, eventually, run
 from tests.emulator.broker.test_conformance import Inbox, depth, send
@@ -341,3 +342,33 @@ def test_properties_built_by_hand_read_as_pamqp_reads_them() -> None:
         fixed = (read.content_type, read.content_encoding, read.headers, read.delivery_mode, read.priority)
         assert fixed == ("application/json", "utf-8", {}, 2, 0)
         assert getattr(read, name) == value
+
+
+def test_a_flooded_server_leaves_the_rest_in_the_queue(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "BACKLOG_MAX", 8)
+
+    async def steps() -> None:
+        async with buses(place, prefetch=4) as (client, server):
+            topic, exchange, endpoint = place.name("t"), place.name("x"), Endpoint()
+            await server.serve(topic, endpoint, server="s", exchange=exchange, concurrency=1)
+            for _ in range(50):
+                await client.cast(topic, "hang", {}, exchange=exchange)
+            channel = await place.channel()
+
+            async def is_full() -> bool:
+                return server._servers[0].backlog >= 8
+
+            await eventually(is_full)
+            # One runs, eight wait, and no more than the prefetch count is on its way.
+            assert server._servers[0].backlog <= 12
+            assert await depth(channel, topic) >= 37
+            endpoint.gate.set()
+
+            async def all_done() -> bool:
+                return server._servers[0].handled == 50
+
+            await eventually(all_done)
+            await channel.connection.close()
+            await cleanup(place, topic)
+
+    run(steps())

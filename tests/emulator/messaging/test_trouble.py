@@ -8,7 +8,7 @@ import signal
 import pytest
 from pamqp import commands
 
-from harness.emulator.messaging import MessagingTimeout
+from harness.emulator.messaging import MessageDeliveryFailure, MessagingTimeout
 from harness.emulator.messaging.errors import ConnectionLost
 from tests.emulator.broker.place import Place, eventually, run, start_embedded, stop_embedded
 from tests.emulator.messaging.test_bus import Endpoint, buses
@@ -226,5 +226,26 @@ def test_a_closed_bus_says_so(own: Place) -> None:
         channel = await own.channel()
         await channel.request(commands.Queue.Declare(queue="still alive"))
         await channel.connection.close()
+
+    run(steps())
+
+
+def test_a_refused_message_fails_alone(own: Place) -> None:
+    async def steps() -> None:
+        async with buses(own) as (client, server):
+            endpoint = Endpoint()
+            await server.serve("t", endpoint, server="s")
+            await client.call("t", "nothing", {})
+            # The user may still write to `nova` and to reply queues, no longer to `cinder`.
+            limits = {"configure": ".*", "write": "^(nova|amq.default)$", "read": ".*"}
+            await own.manage("PUT", "permissions/%2F/openstack", limits)
+            good = [client.cast("t", "echo", {"value": number}) for number in range(20)]
+            bad = [client.cast("t", "echo", {"value": "bad"}, exchange="cinder") for _ in range(3)]
+            results = await asyncio.gather(*bad, *good, return_exceptions=True)
+            assert [type(result) for result in results[:3]] == [MessageDeliveryFailure] * 3
+            assert results[3:] == [None] * 20
+            assert "403 ACCESS_REFUSED - write access to exchange 'cinder'" in str(results[0])
+            await client.call("t", "nothing", {})
+            assert {value for _, value in endpoint.seen} == set(range(20))
 
     run(steps())
