@@ -1,5 +1,7 @@
 """Users of the session's cloud, and a network of their own for each test."""
 
+import asyncio
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,3 +34,13 @@ def network(demo: Client, admin: Client) -> Iterator[Any]:
     subnet = demo.make("subnet", network_id=made["id"], ip_version=4, cidr="192.0.2.0/28", name="test")
     yield {**made, "subnet_id": subnet["id"]}
     admin.wipe(made["id"])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine function in a loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = pyfuncitem._fixtureinfo.argnames
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True
