@@ -43,6 +43,9 @@ class Operation:
 
     def accepted(self, exchange: Exchange) -> None:
         self.accepted_ns = exchange.done_ns
+        if self.ready_ns is not None:
+            # The watcher can see a server before its creator is answered; nobody could use it before that.
+            self.ready_ns = max(self.ready_ns, self.accepted_ns)
         self.effect, self.ending = exchange.outcome.effect_name, exchange.outcome.ending_name
         self.request_id = exchange.request_id
 
