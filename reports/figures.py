@@ -105,7 +105,7 @@ class Chart:
         return _TOP + _PLOT_H * (1 - min(1.0, max(0.0, share)))
 
     def _grid(self) -> str:
-        out = [_text("axis unit", 2, _TOP - 9, self.unit)]
+        out = [_text("axis unit", 2, _TOP - 17, self.unit)]
         for tick in self._ticks:
             y = self._y(tick)
             out.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{WIDTH - _RIGHT}"/>')

@@ -149,7 +149,12 @@ def _tiles(run: Run, ready: list[statistics.Readiness]) -> list[dict[str, str]]:
             f"{unknown} questions unanswered" if unknown else "no damage found"
         )
         ink = "fail-ink" if damage else "unknown-ink" if unknown else "pass-ink"
-        tile("Audit", f"{objects:,} damaged" if damage else "unknown" if unknown else "clean", note, ink)
+        tile(
+            "Audit: damaged" if damage else "Audit",
+            f"{objects:,}" if damage else "unknown" if unknown else "clean",
+            note,
+            ink,
+        )
         first = run.verdict.get("first_saturated")
         parts = run.verdict.get("parts") or []
         if first:

@@ -117,13 +117,14 @@ class Answer(Struct, frozen=True):
 def answer(checker: str, question: str, invariants: Sequence[str], evidence: Evidence) -> Answer:
     """Damage is a fail whatever else is in doubt; doubts without damage are unknown."""
     damage = [each for each in evidence.findings if each.is_damage]
+    doubts = list(dict.fromkeys(evidence.doubts))  # two steps that miss the same part say so once
     if damage:
         verdict: Judgement = "fail"
         reason = "; ".join(f"{each.code}: {each.detail}" for each in damage)
-        if evidence.doubts:
-            reason += "; also in doubt: " + "; ".join(evidence.doubts)
-    elif evidence.doubts:
-        verdict, reason = "unknown", "; ".join(evidence.doubts)
+        if doubts:
+            reason += "; also in doubt: " + "; ".join(doubts)
+    elif doubts:
+        verdict, reason = "unknown", "; ".join(doubts)
     else:
         verdict, reason = "pass", f"{evidence.checked} checked" if evidence.checked else "nothing of this run to check"
     return Answer(checker, question, tuple(invariants), verdict, evidence.checked, reason, tuple(evidence.findings))

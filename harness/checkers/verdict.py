@@ -160,11 +160,17 @@ def _codes(
         holds(ABORTED, f"aborted: {run['aborted']}")
     for each in _still_open(history, faults):
         holds(NOT_UNDONE, f"fault {each} is not proved to be undone; run: squall heal")
+    if "ended_wall_ns" not in run:
+        holds(UNKNOWN, "the run did not come to its end: its engine was killed, or it still runs")
+    for lost in run.get("worker_lost") or []:
+        holds(UNKNOWN, f"load worker {lost.get('name')} was lost: less load was offered than planned")
+    for problem in history.problems:
+        holds(UNKNOWN, problem)
     for answer in answers:
         if answer.verdict == "fail":
             holds(DAMAGE, f"audit, {answer.checker}: {answer.reason}")
-        elif answer.verdict == "unknown":
-            holds(UNKNOWN, f"audit, {answer.checker}: {answer.reason}")
+    for reason, names in _unanswered(answers).items():
+        holds(UNKNOWN, f"audit, {', '.join(names)}: {reason}")
     for result in results:
         if result.verdict != "pass":
             what = " ".join(filter(None, (result.swarm, result.route, result.measure)))
@@ -176,13 +182,16 @@ def _codes(
     planned = {str(each["id"]) for each in history.plan.get("faults") or [] if each.get("id") is not None}
     for each in sorted(planned - {fault.id for fault in faults}):
         holds(UNKNOWN, f"fault {each} was planned, and the journal does not mention it")
-    if "ended_wall_ns" not in run:
-        holds(UNKNOWN, "the run did not come to its end: its engine was killed, or it still runs")
-    for lost in run.get("worker_lost") or []:
-        holds(UNKNOWN, f"load worker {lost.get('name')} was lost: less load was offered than planned")
-    for problem in history.problems:
-        holds(UNKNOWN, problem)
     return codes
+
+
+def _unanswered(answers: list[Answer]) -> dict[str, list[str]]:
+    """The checkers that could not answer, by the reason: ten that miss one snapshot miss it once."""
+    found: dict[str, list[str]] = {}
+    for answer in answers:
+        if answer.verdict == "unknown":
+            found.setdefault(answer.reason, []).append(answer.checker)
+    return found
 
 
 def _still_open(history: History, faults: list[FaultOutcome]) -> list[str]:

@@ -34,8 +34,6 @@ def check(history: History) -> Evidence:
         except Missing as reason:
             evidence.doubts.append(str(reason))
     evidence.findings += finding("not_conserved", left, "left over after the clean-up")
-    # Two steps that miss the same part say so once.
-    evidence.doubts = list(dict.fromkeys(evidence.doubts))
     return evidence
 
 
