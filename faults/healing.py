@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -42,9 +43,12 @@ def heal_journal(
     state = journal.read()
     if state is None:
         return
-    for fault in [fault for fault in state.open.values() if chosen(fault)]:
+    due = [fault for fault in reversed(state.open.values()) if chosen(fault)]
+    # All at once: one that takes its minute to come back must not keep the others on.
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        problems = list(pool.map(lambda fault: undo_one(journal, fault, by), due))
+    for fault, problem in zip(due, problems, strict=True):
         words = in_words(fault, state.run_id, state.owner_is_alive)
-        problem = undo_one(journal, fault, by)
         if problem:
             report.problems.append(problem)
             report.open.append(f"{words}: {problem}")

@@ -18,6 +18,7 @@ from faults.targets import ProbeMeans, Target
 LEASE_S = 10.0  # the proxy clears the toxic so long after the nemesis stopped renewing
 MS = 1_000_000
 _PROBE_S = 5.0
+_SERVER_S = 2.0
 _SAMPLES = 3
 
 
@@ -131,11 +132,10 @@ class LinkLatency(Fault):
         if toxics:
             return True  # another fault is still on the same link: the round trip says nothing about ours
         means = msgspec.convert(record.data["probe"], ProbeMeans)
+        if not probe(means, _SERVER_S).is_healthy:
+            return True  # the toxic is off, and that the server itself is silent is another fault's doing
         now_ns = self._round_trip_ns(means, record.data["listen"])
-        if now_ns == 0:
-            # Behind the link nobody answers: if the server itself does not either, that is another fault's doing.
-            return not probe(means, _PROBE_S).is_healthy
-        return bool(now_ns < record.data["normal_ns"] + max(record.data["added_ns"] // 2, 200 * MS))
+        return bool(0 < now_ns < record.data["normal_ns"] + max(record.data["added_ns"] // 2, 200 * MS))
 
     def evidence(self) -> str:
         return self._evidence
