@@ -124,14 +124,16 @@ class Project(Resource):
 
     async def on_get(self, req: Request, resp: Response, project_id: str) -> None:
         caller = await self.keystone.caller(req)
-        row = await self._row(project_id)
+        row = await self.keystone.projects.get(project_id)
         if not (
             caller.is_admin
             or caller.is_system_reader
-            or caller.may_in_domain("reader", row["domain_id"])
+            or (row is not None and caller.may_in_domain("reader", row["domain_id"]))
             or caller.token.project_id == project_id
         ):
-            raise faults.forbidden("identity:get_project")
+            raise faults.forbidden("identity:get_project")  # also for a project that is not there
+        if row is None:
+            raise faults.not_found("project", project_id)
         view = project_view(row, self.base)
         params = query(req)
         if "parents_as_list" in params:
