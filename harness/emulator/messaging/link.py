@@ -94,7 +94,10 @@ class Link:
                 )
                 self._connection = connection
                 await self._setup(connection)
-            except (ConnectionLost, ChannelClosed, TimeoutError) as error:
+            except Exception as error:
+                if not isinstance(error, ConnectionLost | ChannelClosed | TimeoutError):
+                    # A mistake of ours; but a process without its bus would hang without a word.
+                    log.exception("%s: setting up failed", self._name)
                 interval_s = self._next(interval_s)
                 log.warning("%s: %s; next try in %.1f s", self._name, error, interval_s)
                 if connection is not None:
