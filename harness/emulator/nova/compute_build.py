@@ -61,7 +61,14 @@ class Builder:
         save = self.compute.conductor.save
         failure: Exception | None = None
         try:
-            changes = {"vm_state": states.BUILDING, "task_state": None}
+            # Nova saves the state and then, as it claims, the host; both are the same moment here.
+            changes = {
+                "vm_state": states.BUILDING,
+                "task_state": None,
+                "host": host.name,
+                "node": host.name,
+                "launched_on": host.name,
+            }
             await save(context, uuid, changes, ["scheduling", None])
             await self._on_host(context, host, instance, spec, requested)
             host.build_succeeded()
@@ -104,7 +111,6 @@ class Builder:
 
         try:
             host.claim(uuid, orjson.loads(instance["flavor"]))
-            await save(context, uuid, {"host": host.name, "node": host.name, "launched_on": host.name})
             await save(context, uuid, {"vm_state": states.BUILDING, "task_state": "networking"}, [None])
             if requested:
                 networking = asyncio.create_task(
@@ -118,9 +124,9 @@ class Builder:
             own = {request.get("port_id") for request in requested}
             for vif in info:
                 vif["preserve_on_delete"] = vif["id"] in own
-            if info:
-                await self._save_network(context, uuid, info)
-            await save(context, uuid, {"task_state": "spawning"}, ["block_device_mapping"])
+            # As in Nova the info cache is saved along with its instance.
+            network_info = orjson.dumps(info).decode() if info else None
+            await save(context, uuid, {"task_state": "spawning"}, ["block_device_mapping"], network_info)
             await self.pause(self.settings.build)
             await self._wait_plugged(uuid, info, plugs)
             changes = {
@@ -141,14 +147,6 @@ class Builder:
         finally:
             for port_id in plugs:
                 self._plugs.pop((uuid, port_id), None)
-
-    async def _save_network(self, context: CallContext, uuid: str, info: list[dict[str, Any]]) -> None:
-        objinst = {
-            "name": "InstanceInfoCache",
-            "uuid": uuid,
-            "changes": {"network_info": orjson.dumps(info).decode()},
-        }
-        await self.compute.conductor.action(context, objinst, "save", {"shown": False})
 
     async def _wait_plugged(self, uuid: str, info: list[dict[str, Any]], plugs: Mapping[str, asyncio.Event]) -> None:
         """Wait for the network's word on every port that was not up yet.

@@ -17,10 +17,18 @@ class ConductorClient:
         self._bus = bus
 
     async def save(
-        self, context: CallContext, uuid: str, changes: Mapping[str, Any], expected: Any = NO_TASK_CHECK
+        self,
+        context: CallContext,
+        uuid: str,
+        changes: Mapping[str, Any],
+        expected: Any = NO_TASK_CHECK,
+        network_info: str | None = None,
     ) -> None:
-        """`Instance.save`. RemoteError's `exc_type` says what is wrong with the instance."""
-        arguments = {"objinst": {"name": "Instance", "uuid": uuid, "changes": changes}, "objmethod": "save"}
+        """`Instance.save`, with its info cache if that changed. RemoteError's `exc_type` says what is wrong."""
+        objinst: dict[str, Any] = {"name": "Instance", "uuid": uuid, "changes": changes}
+        if network_info is not None:
+            objinst["info_cache"] = {"network_info": network_info}
+        arguments: dict[str, Any] = {"objinst": objinst, "objmethod": "save"}
         if expected != NO_TASK_CHECK:
             arguments["kwargs"] = {"expected_task_state": expected}
         await self._bus.call("conductor", "object_action", arguments, context=context)

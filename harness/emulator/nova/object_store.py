@@ -109,9 +109,11 @@ class ObjectStore:
         """
         kind = f"{objinst['name']}.{objmethod}"
         if kind == "Instance.save":
+            if "info_cache" in objinst:
+                await self._save_info_cache(objinst["uuid"], objinst["info_cache"]["network_info"], shown=False)
             return await self._save_instance(objinst["uuid"], objinst["changes"], **(kwargs or {}))
         if kind == "InstanceInfoCache.save":
-            return await self._save_info_cache(objinst["uuid"], objinst["changes"]["network_info"], **(kwargs or {}))
+            return await self._save_info_cache(objinst["uuid"], objinst["changes"]["network_info"], shown=True)
         if kind == "Instance.destroy":
             return await self.cell.execute(records.DESTROY_INSTANCE, uuid=objinst["uuid"], now=utcnow_iso())
         if kind == "InstanceFault.create":
@@ -150,8 +152,8 @@ class ObjectStore:
             raise UnexpectedDeletingTaskStateError(uuid, expected_task_state, row["task_state"])
         raise UnexpectedTaskStateError(uuid, expected_task_state, row["task_state"])
 
-    async def _save_info_cache(self, uuid: str, network_info: str, shown: bool = True) -> None:
-        """Args: shown: the instance is past its build, so that rendered answers must be made anew."""
+    async def _save_info_cache(self, uuid: str, network_info: str, *, shown: bool) -> None:
+        """Args: shown: no save of the instance follows, and rendered answers must be made anew all the same."""
         row = {"instance_uuid": uuid, "network_info": network_info, "updated_at": utcnow_iso(), "row_version": 0}
         if not shown:
             await self.cell.execute(SAVE_INFO_CACHE, **row)

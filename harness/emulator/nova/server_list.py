@@ -223,7 +223,7 @@ async def find_page(
 
 async def _build_requests(
     cells: Cells, filters: Filters, project_id: str | None, sort: list[tuple[str, str]]
-) -> list[dict[str, Any]]:
+) -> list[Mapping[str, Any]]:
     shape = project_id is None
     statement = Statement.for_shape(("build_requests", shape), lambda: _select_build_requests(shape))
     parameters = {} if project_id is None else {"project_id": project_id}

@@ -38,10 +38,10 @@ class Fragments:
     """Rendered servers of each view; bounded, and dropped whole when full."""
 
     def __init__(self) -> None:
-        self._views: dict[View, dict[str, tuple[int, bytes]]] = {}
+        self._views: dict[View, dict[str, tuple[object, bytes]]] = {}
 
-    def of(self, view: View) -> dict[str, tuple[int, bytes]]:
-        """uuid -> (row version, JSON text) of one view."""
+    def of(self, view: View) -> dict[str, tuple[object, bytes]]:
+        """uuid -> (version, JSON text) of one view; see `version_of`."""
         found = self._views.get(view)
         if found is None:
             if len(self._views) >= CACHE_VIEWS:
@@ -50,6 +50,11 @@ class Fragments:
         elif len(found) >= CACHE_ENTRIES:
             found.clear()
         return found
+
+
+def version_of(row: Mapping[str, Any], now: str) -> object:
+    """What a rendered server is kept by. One that was never saved shows the present second as `updated`."""
+    return row["row_version"] if row["updated_at"] is not None else (row["row_version"], now)
 
 
 def stamp(moment: str | None) -> str | None:

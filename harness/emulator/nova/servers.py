@@ -14,8 +14,8 @@ from harness.emulator.nova.flavors import limit_of
 from harness.emulator.nova.server_create import create
 from harness.emulator.nova.server_delete import delete_server
 from harness.emulator.nova.server_list import SORT_KEYS, Filters, Page, find_page, status_filter
-from harness.emulator.nova.server_views import View, basic, detailed, server_groups
-from harness.emulator.timestamps import parse
+from harness.emulator.nova.server_views import View, basic, detailed, server_groups, version_of
+from harness.emulator.timestamps import parse, utcnow_iso
 
 YIELD_EVERY = 100  # rows rendered before other requests get a turn
 _BOOLEANS = "'0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'"
@@ -110,15 +110,18 @@ class ServersResource:
     async def _fragments(self, page: Page, view: View) -> list[bytes]:
         """Rendered servers of a page; only those whose row changed since they were last shown are read and rendered."""
         kept = self.api.fragments.of(view)
+        now = utcnow_iso()
         done: dict[str, bytes] = {}
         missing: dict[int, list[str]] = {}
         for uuid, version, cell_id, row in page.entries:
+            cached = kept.get(uuid)
             if row is not None:
-                done[uuid] = orjson.dumps(detailed(row, view))
+                if cached is None or cached[0] != (version, now):
+                    cached = kept[uuid] = ((version, now), orjson.dumps(detailed(row, view)))
+                done[uuid] = cached[1]
                 continue
             assert cell_id is not None
-            cached = kept.get(uuid)
-            if cached is not None and cached[0] == version:
+            if cached is not None and cached[0] in (version, (version, now)):
                 done[uuid] = cached[1]
             else:
                 missing.setdefault(cell_id, []).append(uuid)
@@ -129,8 +132,7 @@ class ServersResource:
             for number, row in enumerate(rows, 1):
                 uuid = row["uuid"]
                 done[uuid] = text = orjson.dumps(detailed(row, view, fault=faults.get(uuid)))
-                if row["updated_at"] is not None:
-                    kept[uuid] = (row["row_version"], text)
+                kept[uuid] = (version_of(row, now), text)
                 if number % YIELD_EVERY == 0:
                     await asyncio.sleep(0)
         return [done[uuid] for uuid, _, _, _ in page.entries if uuid in done]
@@ -160,16 +162,16 @@ class ServerResource:
         view = self.api.view(req)
         text: bytes | None = None
         kept = self.api.fragments.of(view)
+        version = version_of(row, utcnow_iso())
         cached = kept.get(server_id)
-        if cached is not None and cached[0] == row["row_version"]:
+        if cached is not None and cached[0] == version:
             text = cached[1]
         if text is None:
             fault = None
             if row["vm_state"] == "error" or row["deleted"]:
                 fault = (await self.api.cells.faults(cell_id, [server_id])).get(server_id)
             text = orjson.dumps(detailed(row, view, fault=fault))
-            if cell_id is not None and row["updated_at"] is not None:
-                kept[server_id] = (row["row_version"], text)
+            kept[server_id] = (version, text)
         if view.minor >= 71:
             text = _add(text, "server_groups", server_groups(row))
         if view.is_admin and view.minor >= 16:
