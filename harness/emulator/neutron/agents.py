@@ -21,6 +21,9 @@ from harness.emulator.runtime import Runtime
 log = logging.getLogger(__name__)
 ROUND_S = 2.0  # polling_interval: how long an agent waits before it tries again what failed
 AT_ONCE = 64  # agents of this process that talk to the plugin at the same time
+REGISTER_AT_ONCE = 1000
+TICK_PART = 1 / 15  # agents report in small groups: this part of the interval apart, at most a second
+TICK_MAX_S = 1.0
 _CONFIGURATIONS = {
     "arp_responder_enabled": False,
     "bridge_mappings": {"public": "br-ex"},
@@ -128,30 +131,28 @@ class Agents:
 
     async def _report_for_ever(self) -> None:
         hosts = list(self._pending)
-        await asyncio.gather(*(self._first_report(host) for host in hosts))
+        for first in range(0, len(hosts), REGISTER_AT_ONCE):
+            await asyncio.gather(*(self._first_report(host) for host in hosts[first : first + REGISTER_AT_ONCE]))
         interval_s = self._runtime.scaled(self._runtime.settings.neutron.agent_report_interval_s)
         # Agents were started at different moments: their reports are spread over the interval.
-        rng = random.Random(self._runtime.settings.seed)
-        rng.shuffle(hosts)
+        random.Random(self._runtime.settings.seed).shuffle(hosts)
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        turn = 0
+        sent = 0
         while hosts:
-            turn += 1
-            due = begun + turn * interval_s / len(hosts)
-            delay_s = due - loop.time()
-            if delay_s > 0.05:  # several a wake-up where agents are many
-                await asyncio.sleep(delay_s)
-            elif delay_s < -interval_s:
-                begun, turn = loop.time(), 0  # the broker hung: what was missed is not sent late in a heap
-            await self._report(hosts[turn % len(hosts)])
+            await asyncio.sleep(min(TICK_MAX_S, interval_s * TICK_PART))
+            due = int((loop.time() - begun) / interval_s * len(hosts))
+            # After a broker that hung, what was missed is not sent in a heap: each agent reports once.
+            sent = max(sent, due - len(hosts))
+            turns = range(sent, due)
+            await asyncio.gather(*(self._report(hosts[turn % len(hosts)]) for turn in turns))
+            sent = due
 
     async def _first_report(self, host: str) -> None:
         """Register, as a call, until the server answers."""
         while True:
             try:
-                async with self._talks:
-                    await self._report(host, start=True)
+                await self._report(host, start=True)
             except MessagingError as error:
                 log.warning("agent on %s cannot register: %s", host, error)
                 await asyncio.sleep(self._runtime.scaled(ROUND_S))

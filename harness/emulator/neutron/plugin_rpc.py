@@ -24,7 +24,10 @@ log = logging.getLogger(__name__)
 
 PLUGIN_TOPIC = "q-plugin"
 REPORTS_TOPIC = "q-reports-plugin"
-GATHER_REPORTS_S = 0.2  # how long reports wait for others when `coalesce_heartbeats` is on; not scaled: it is our own
+# How long reports wait for others when `coalesce_heartbeats` is on: this part of their interval, at most a second.
+GATHER_PART = 1 / 15
+GATHER_MAX_S = 1.0
+GATHER_NEW_S = 0.05  # a new agent waits for its answer
 
 _PORT, _NET = schema.ports.c, schema.networks.c
 _DEVICES = Statement(
@@ -147,51 +150,58 @@ class ReportsRpc:
         self._runtime = runtime
         self._database = runtime.database("neutron")
         self._gathered: dict[tuple[str, str], dict[str, Any]] = {}
-        self._flush: asyncio.Task[None] | None = None
+        self._new: dict[tuple[str, str], dict[str, Any]] = {}
+        self._flushes: dict[bool, asyncio.Task[None]] = {}
+        interval_s = runtime.scaled(runtime.settings.neutron.agent_report_interval_s)
+        self._gather_s = min(GATHER_MAX_S, interval_s * GATHER_PART)
 
     async def report_state(self, context: CallContext, agent_state: dict[str, Any], time: str) -> str:
-        """An agent lives. Returns its status as neutron names it; the caller of a cast does not wait for it."""
+        """An agent lives. Returns its status as neutron names it; a new agent waits until it is known."""
         state = agent_state["agent_state"]
-        key = (state["agent_type"], state["host"])
-        self._gathered[key] = state
+        is_new = bool(state.get("start_flag"))
+        (self._new if is_new else self._gathered)[state["agent_type"], state["host"]] = state
         if not self._runtime.settings.coalesce_heartbeats:
-            await self._write()
-        else:
-            if self._flush is None or self._flush.done():
-                self._flush = asyncio.create_task(self._write_later(), name="agent-reports")
-            if state.get("start_flag"):
-                await asyncio.shield(self._flush)  # a new agent waits until it is known
-        return "new" if state.get("start_flag") else "alive"
+            await self._write(is_new)
+            return "new" if is_new else "alive"
+        flush = self._flushes.get(is_new)
+        if flush is None or flush.done():
+            flush = self._flushes[is_new] = asyncio.create_task(self._write_later(is_new), name="agent-reports")
+        if not is_new:
+            return "alive"
+        await asyncio.shield(flush)
+        return "new"
 
     async def has_alive_neutron_server(self, context: CallContext) -> bool:
         return True
 
     async def close(self) -> None:
-        if self._flush is not None:
-            self._flush.cancel()
-            await asyncio.gather(self._flush, return_exceptions=True)
+        for flush in self._flushes.values():
+            flush.cancel()
+        await asyncio.gather(*self._flushes.values(), return_exceptions=True)
 
-    async def _write_later(self) -> None:
-        await asyncio.sleep(GATHER_REPORTS_S)
+    async def _write_later(self, is_new: bool) -> None:
+        await asyncio.sleep(GATHER_NEW_S if is_new else self._gather_s)
         try:
-            await self._write()
-        except DBError as error:  # the report is lost, as the cast that brought it; the next one comes
+            await self._write(is_new)
+        except DBError as error:  # lost, as the cast that brought them; the next reports come
             log.error("agent reports were not written: %s", error)
+            if is_new:
+                raise
 
-    async def _write(self) -> None:
-        while self._gathered:
-            states, self._gathered = list(self._gathered.values()), {}
-            now = timestamps.utcnow_plain_micro()
-            started = [state for state in states if state.get("start_flag")]
-            await self._database.execute_many(_AGENT_STARTED, [_row(state, now) for state in started])
-            others: dict[str, dict[str, dict[str, Any]]] = {}
-            for state in states:
-                if not state.get("start_flag"):
-                    others.setdefault(state["agent_type"], {})[state["host"]] = state
-            for kind, by_host in others.items():
-                known = await self._database.execute(_HEARTBEATS, kind=kind, hosts=list(by_host), now=now)
-                if known < len(by_host):  # some were deleted meanwhile: they come back, as in neutron
-                    await self._database.execute_many(_AGENT, [_row(state, now) for state in by_host.values()])
+    async def _write(self, is_new: bool) -> None:
+        now = timestamps.utcnow_plain_micro()
+        if is_new:
+            states, self._new = list(self._new.values()), {}
+            await self._database.execute_many(_AGENT_STARTED, [_row(state, now) for state in states])
+            return
+        states, self._gathered = list(self._gathered.values()), {}
+        by_kind: dict[str, dict[str, dict[str, Any]]] = {}
+        for state in states:
+            by_kind.setdefault(state["agent_type"], {})[state["host"]] = state
+        for kind, by_host in by_kind.items():
+            known = await self._database.execute(_HEARTBEATS, kind=kind, hosts=list(by_host), now=now)
+            if known < len(by_host):  # some were deleted meanwhile: they come back, as in neutron
+                await self._database.execute_many(_AGENT, [_row(state, now) for state in by_host.values()])
 
 
 class PluginServer:
