@@ -191,6 +191,9 @@ def command(place: Place, settings: DatabaseSettings) -> list[str]:
         "io_method": "sync",
         "log_connections": "",
     }
+    if settings.group_commit:
+        options["commit_delay"] = str(round(settings.group_commit_window_ms * 1000))
+        options["commit_siblings"] = "1"
     major = _major(place.binaries)
     if major < 18:
         del options["io_method"]

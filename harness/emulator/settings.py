@@ -49,9 +49,7 @@ class DatabaseSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     max_connections: AtLeastOne = 400  # of the embedded server
     shared_buffers_mb: AtLeastOne = 64  # of the embedded server
     fsync: bool = True  # of the embedded server
-    group_commit: bool = (
-        False  # gather autocommitted statements into shared transactions; changes the shape of failures
-    )
+    group_commit: bool = False  # the embedded server holds commits back for a moment, to write several at once
     group_commit_window_ms: Positive = 3.0
 
 
