@@ -5,6 +5,7 @@ An intent is one request that was about to be made; a burst of 500 in one reques
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -56,15 +57,23 @@ def accounts(history: History) -> Accounts:
     _deletions(history, owner)
     unasked = []
     for server in servers:
-        account = owner.get(server.id) or asked.get(server.name)
-        if account is None and (numbered := _NUMBERED.match(server.name)):
-            candidate = asked.get(numbered[1])
-            account = candidate if candidate is not None and candidate.count > 1 else None
+        account = owner.get(server.id) or _by_name(asked, server.name)
         if account is None:
             unasked.append(server)
         else:
             account.found[server.id] = server
     return Accounts(asked, unasked)
+
+
+def _by_name(asked: dict[str, Asked], name: str | None) -> Asked | None:
+    """The intent of this name; or of the name before the number, as Nova numbers the servers of one request."""
+    if not name:
+        return None
+    if exact := asked.get(name):
+        return exact
+    numbered = _NUMBERED.match(name)
+    many = asked.get(numbered[1]) if numbered else None
+    return many if many is not None and many.count > 1 else None
 
 
 def _enter(asked: dict[str, Asked], by_operation: dict[int, Asked], intent: Intent) -> None:
@@ -77,17 +86,13 @@ def _enter(asked: dict[str, Asked], by_operation: dict[int, Asked], intent: Inte
 def _outcomes(history: History, asked: dict[str, Asked], by_operation: dict[int, Asked]) -> dict[str, Asked]:
     """Reads each intent's answer from the operations. Returns the intent of each server id that the run saw."""
     owner: dict[str, Asked] = {}
+    written = set(asked)
     rows = history.creates
     columns = ("operation_id", "batch", "name", "resource_id", "accepted_ns", "effect", "ending")
     for operation, batch, name, resource, accepted, effect, ending in zip(
         *(_values(rows[column]) for column in columns), strict=True
     ):
-        account = None
-        for key in (batch, operation):
-            if account is None and key is not None:
-                account = by_operation.get(int(key))
-        if account is None:
-            account = asked.get(name) if name else None
+        account = _by_name(asked, name) or by_operation.get(int(batch if batch is not None else operation or 0))
         if account is None:
             if not name or not carries(history.mark, name):
                 continue
@@ -96,23 +101,26 @@ def _outcomes(history: History, asked: dict[str, Asked], by_operation: dict[int,
         if resource:
             account.seen.add(resource)
             owner[resource] = account
-        account.answer = _stronger(account.answer, _answer(accepted is not None, effect, ending))
+        outcome = _answer(accepted is not None, effect, ending)
+        if outcome == "unsent" and account.name in written:
+            # The ledger is written just before the request leaves: the run ended while it was under way.
+            outcome = "unknown"
+        account.answer = _stronger(account.answer, outcome)
     return owner
 
 
 def _deletions(history: History, owner: dict[str, Asked]) -> None:
+    """Marks what the run asked to delete (a request that was cut off counts), and what it saw to be gone."""
     rows = history.operations
     rows = rows[rows["resource_id"].notna()]
-    for kind, resource, effect, gone in zip(
-        *(_values(rows[column]) for column in ("kind", "resource_id", "effect", "gone_ns")), strict=True
-    ):
+    columns = ("kind", "resource_id", "effect", "ending", "gone_ns")
+    for kind, resource, effect, ending, gone in zip(*(_values(rows[column]) for column in columns), strict=True):
         account = owner.get(resource)
         if account is None:
             continue
         if gone is not None:
             account.gone.add(resource)
-            account.deleted.add(resource)
-        elif kind == "server.delete" and effect in ("done", "unknown"):
+        if kind == "server.delete" and (effect in ("done", "unknown") or ending == "dropped" or gone is not None):
             account.deleted.add(resource)
 
 
@@ -135,6 +143,6 @@ def _answer(accepted: bool, effect: str | None, ending: str | None) -> str:
     return "rejected" if ending in ("answered", "refused") or effect == "none" else "unknown"
 
 
-def _values(column: pd.Series) -> list[object]:
+def _values(column: pd.Series) -> list[Any]:
     """The column as Python objects, with None for what is missing."""
     return column.astype(object).where(column.notna(), None).tolist()

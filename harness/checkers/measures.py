@@ -272,8 +272,9 @@ def _share(good: npt.NDArray[np.bool_], excluded: int, of: str) -> Measured:
 
 
 def _succeeded(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Operations that gave the user what was asked for: done, and usable or gone where that was the point."""
+    """Operations that gave the user what was asked for: done without an error, and usable or gone where that was it."""
     done = (rows["effect"] == "done").to_numpy(bool) | (rows["accepted_ns"].notna()).to_numpy(bool)
+    done &= rows["error"].isna().to_numpy(bool)
     kind = rows["kind"].astype(object)
     servers = (kind == "server.create").to_numpy(bool)
     deletes = (kind == "server.delete").to_numpy(bool)

@@ -12,6 +12,8 @@ from msgspec import Struct
 GONE = frozenset({"DELETED", "SOFT_DELETED"})
 # States in which a server has a host and a settled allocation, as long as no task is under way.
 SETTLED = frozenset({"ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED", "RESCUE"})
+# What a snapshot notes when it could list no other project's servers: the run's own are all there.
+_OWN_ONLY = "servers: only those of our own project"
 
 
 class Missing(Exception):
@@ -40,6 +42,11 @@ class Server(Struct, frozen=True):
     def is_settled(self) -> bool:
         """Came to life, and nothing is being done to it."""
         return self.status in SETTLED and not self.task_state and bool(self.host)
+
+    @property
+    def hides_its_host(self) -> bool:
+        """Lives somewhere, and the account that looked may not see where."""
+        return self.status in SETTLED and not self.task_state and not self.host
 
     @property
     def is_building(self) -> bool:
@@ -115,10 +122,11 @@ class Snapshot:
         """One part of the document.  Raises Missing when it was not read, or not read whole."""
         document = self._document()
         errors = [str(error) for error in document.get("errors") or []]
-        broken = [error for error in errors if error.startswith(part)]
+        broken = [error for error in errors if error.startswith(f"{part}:") and not error.startswith(_OWN_ONLY)]
         if broken:
             raise Missing(f"snapshot {self.name!r}: {'; '.join(broken)}")
         if document.get(part) is None:
+            errors = [error for error in errors if not error.startswith(_OWN_ONLY)]
             raise Missing(f"snapshot {self.name!r} has no {part}{': ' + '; '.join(errors) if errors else ''}")
         if document.get("complete") is False and not errors:
             raise Missing(f"snapshot {self.name!r} is not complete")

@@ -89,9 +89,14 @@ def allocation_on_two_hosts(world: World) -> None:
     world.allocations("host-0")["s1"] = {"DISK_GB": 1}
 
 
-def leak_of_a_deleted_server(world: World) -> None:
-    world.operation(9, f"{MARK}-9", "s9", gone_ns=20 * S)
+def deleted_server(world: World, identity: str) -> None:
     world.ask(f"{MARK}-9", 9)
+    world.operation(9, f"{MARK}-9", identity, gone_ns=20 * S)
+    world.operation(10, f"{MARK}-9", identity, kind="server.delete", gone_ns=20 * S)
+
+
+def leak_of_a_deleted_server(world: World) -> None:
+    deleted_server(world, "s9")
     world.allocations("host-0")["s9"] = dict(HELD)
     world.after["project_usages"] = {key: value * 4 for key, value in HELD.items()}
 
@@ -126,8 +131,7 @@ def port_on_another_host(world: World) -> None:
 
 
 def orphan_port(world: World) -> None:
-    world.operation(9, f"{MARK}-9", "s9", gone_ns=20 * S)
-    world.ask(f"{MARK}-9", 9)
+    deleted_server(world, "s9")
     world.after["ports"].append({**world.port("s1"), "id": "port-s9", "device_id": "s9", "mac": "", "fixed_ips": []})
 
 
@@ -258,6 +262,42 @@ def test_a_server_that_was_deleted_is_not_lost() -> None:
     world.recount()
     world.operation(9, None, "s1", kind="server.delete", effect="unknown", ending="timeout")
     assert findings(world) == {}
+
+
+def test_a_server_that_went_by_itself_is_lost() -> None:
+    world = World()
+    world.drop_server("s1")
+    world.recount()
+    world.row("s1").update(gone_ns=20 * S, ready_ns=None, error="gone before it was ready")
+    assert findings(world) == {"lost_server": ["s1"]}
+
+
+def test_a_deletion_whose_record_died_with_its_worker_is_unknown_and_not_a_loss() -> None:
+    world = World()
+    lost(world)
+    world.run["worker_lost"] = [{"name": "worker-1"}]
+    assert findings(world) == {}
+    assert answers(world)["servers_lost"].verdict == "unknown"
+
+
+def test_requests_under_way_when_the_run_ended_are_unknown() -> None:
+    world = World()
+    world.row("s1").update(accepted_ns=None, effect="none", ending="dropped", resource_id=None)
+    world.drop_server("s2")
+    world.recount()
+    world.operation(9, f"{MARK}-2", "s2", kind="server.delete", effect="none", ending="dropped")
+    assert findings(world) == {}
+
+
+def test_an_account_that_may_not_see_hosts_leaves_what_needs_them_unknown() -> None:
+    world = World()
+    for server in world.after["servers"]:
+        server["host"] = None
+    world.after.update(errors=["servers: only those of our own project: all_tenants is not allowed"], complete=False)
+    assert findings(world) == {}
+    found = {name: answer.verdict for name, answer in answers(world).items()}
+    assert (found["nics"], found["allocations"]) == ("unknown", "unknown")
+    assert (found["servers_lost"], found["servers_duplicated"], found["stuck"]) == ("pass", "pass", "pass")
 
 
 def test_a_young_build_is_neither_stuck_nor_a_pass() -> None:

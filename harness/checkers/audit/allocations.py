@@ -43,6 +43,8 @@ def check(history: History) -> Evidence:
     )
     if young:
         evidence.doubts.append(f"{young} servers in BUILD hold allocations and are too young to be called stuck")
+    if hidden := sum(server.hides_its_host for server in history.our_servers(history.after)):
+        evidence.doubts.append(f"the hosts of {hidden} servers are not shown: that takes an admin's account")
     return evidence
 
 

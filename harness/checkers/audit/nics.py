@@ -24,6 +24,8 @@ def check(history: History) -> Evidence:
         for problem in _problems(server, by_server.get(server.id, [])):
             wrong.append(Affected("server", server.id, server.name, age_s, problem))
     evidence.findings += finding("nic_mismatch", wrong, "show other interfaces than their ports")
+    if hidden := sum(server.hides_its_host for server in history.our_servers(history.after)):
+        evidence.doubts.append(f"the hosts of {hidden} servers are not shown: that takes an admin's account")
     return evidence
 
 

@@ -13,10 +13,11 @@ from harness.checkers.snapshot import Missing, Server
 def check(history: History) -> Evidence:
     evidence = Evidence()
     limit_s = history.stuck_after_s
-    builds, tasks, young, ageless = [], [], 0, 0
+    builds, tasks, young, ageless, unreachable = [], [], 0, 0, 0
     servers = history.our_servers(history.after)
     for server in servers:
         evidence.checked += 1
+        unreachable += server.status == "UNKNOWN"
         if not server.in_transition:
             continue
         age_s = history.age_s(history.after, server, since=None if server.is_building else server.updated)
@@ -38,6 +39,8 @@ def check(history: History) -> Evidence:
         evidence.doubts.append(
             f"{young} servers are still in transition and younger than {limit_s:g} s: audited too early"
         )
+    if unreachable:
+        evidence.doubts.append(f"{unreachable} servers are UNKNOWN: their cell did not answer")
     if ageless:
         evidence.doubts.append(f"{ageless} servers are in transition, for how long is not known")
     try:
