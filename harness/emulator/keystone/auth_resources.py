@@ -42,7 +42,7 @@ class Tokens(Resource):
     async def _subject(self, req: Request, action: str) -> tuple[Principal, str, Principal]:
         caller = await self.keystone.caller(req)
         text = req.get_header("X-Subject-Token")
-        return caller, text or "", await self.keystone.validate(text)
+        return caller, text or "", await self.keystone.validate(text, fresh=True)
 
     def _own(self, caller: Principal, subject: Principal, action: str) -> None:
         if caller.user_id != subject.user_id:

@@ -8,6 +8,7 @@ Candidates come in the order in which providers were registered, as the real ser
 
 import re
 from collections.abc import Hashable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -30,6 +31,7 @@ _LIMIT = {"type": "string", "pattern": "^[1-9][0-9]*$", "minLength": 1}
 # What each microversion added to the query.
 _ADDED = {"limit": 16, "required": 17, "member_of": 21, "group_policy": 25, "in_tree": 31, "root_required": 35}
 
+_TRAIT_TEXT: Any = cast(_traits.c.trait_id, String(12))
 _SUMMARIES = Statement(
     select(
         _inventories.c.resource_provider_id,
@@ -87,7 +89,7 @@ class AllocationCandidates(Resource):
             for class_id, amount in group_resources.items():
                 wanted[class_id] = wanted.get(class_id, 0) + amount
         for index, (class_id, amount) in enumerate(wanted.items()):
-            found.conditions.append(filters.has_room(f"_{index}"))
+            found.conditions.append(partial(filters.has_room, f"_{index}"))
             found.values |= {f"class_{index}": class_id, f"amount_{index}": amount}
         limit = int(params["limit"]) if "limit" in params else None
         rows: list[Any] = []
@@ -106,7 +108,7 @@ class AllocationCandidates(Resource):
                 select(
                     _providers.c.id, _providers.c.uuid, _providers.c.root_provider_id, _providers.c.parent_provider_id
                 )
-                .where(*found.conditions)
+                .where(*(condition() for condition in found.conditions))
                 .order_by(_providers.c.id)
             )
             return statement if limit is None else statement.limit(bindparam("limit"))
@@ -120,9 +122,7 @@ class AllocationCandidates(Resource):
         parameter = f"root_{len(found.shape)}"
         found.values[parameter] = (member["root_provider_id"] or member["id"]) if member else 0
         found.shape.append(("in_tree", parameter))
-        found.conditions.append(
-            or_(_providers.c.id == bindparam(parameter), _providers.c.root_provider_id == bindparam(parameter))
-        )
+        found.conditions.append(partial(_of_root, parameter))
 
     async def _root_required(self, text: str, found: filters.Filter) -> None:
         """Traits that the root of the provider's tree must or must not have."""
@@ -132,16 +132,7 @@ class AllocationCandidates(Resource):
                 raise faults.bad_request(f"No such trait(s): {name.removeprefix('!')}.")
             parameter = f"root_trait_{len(found.shape)}"
             found.values[parameter] = trait_id
-            has: ColumnElement[bool] = (
-                select(_traits.c.trait_id)
-                .where(
-                    _traits.c.trait_id == bindparam(parameter),
-                    _traits.c.resource_provider_id == func.coalesce(_providers.c.root_provider_id, _providers.c.id),
-                )
-                .correlate(_providers)
-                .exists()
-            )
-            found.conditions.append(~has if name.startswith("!") else has)
+            found.conditions.append(partial(_root_has, parameter, name.startswith("!")))
             found.shape.append(("root_required", parameter, name.startswith("!")))
 
     async def _render(
@@ -224,6 +215,23 @@ def _tree(row: Row, uuids: dict[int, str]) -> str:
     parent = row["parent_provider_id"]
     shown = "null" if parent is None else f'"{uuids.get(parent, "")}"'
     return f'"parent_provider_uuid":{shown},"root_provider_uuid":"{uuids.get(root, "")}"'
+
+
+def _of_root(name: str) -> ColumnElement[bool]:
+    return or_(_providers.c.id == bindparam(name), _providers.c.root_provider_id == bindparam(name))
+
+
+def _root_has(name: str, forbidden: bool) -> ColumnElement[bool]:
+    has: ColumnElement[bool] = (
+        select(_traits.c.trait_id)
+        .where(
+            _traits.c.trait_id == bindparam(name),
+            _traits.c.resource_provider_id == func.coalesce(_providers.c.root_provider_id, _providers.c.id),
+        )
+        .correlate(_providers)
+        .exists()
+    )
+    return ~has if forbidden else has
 
 
 def _is_room(name: str) -> bool:

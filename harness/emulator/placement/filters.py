@@ -4,8 +4,9 @@ Each becomes a condition on `resource_providers` in the one query that reads the
 answered, not how many providers there are.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import and_, bindparam, exists, func, select
@@ -22,11 +23,15 @@ _traits = schema.resource_provider_traits
 _aggregates = schema.resource_provider_aggregates
 
 
+# Built only when a query of a new shape is seen: to build one costs more than to run the query.
+Condition = Callable[[], ColumnElement[bool]]
+
+
 @dataclass(slots=True)
 class Filter:
     """Conditions on a provider. `shape` says everything that `conditions` depend on; `values` their parameters."""
 
-    conditions: list[ColumnElement[bool]] = field(default_factory=list)
+    conditions: list[Condition] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
     shape: list[Hashable] = field(default_factory=list)
     resources: dict[int, int] = field(default_factory=dict)  # class id -> amount
@@ -41,7 +46,7 @@ async def parse(placement: Placement, params: dict[str, str], suffix: str = "") 
     if f"resources{suffix}" in params:
         found.resources = await resources(placement, params[f"resources{suffix}"])
         for index, (class_id, amount) in enumerate(found.resources.items()):
-            found.conditions.append(has_room(f"{suffix}_{index}"))
+            found.conditions.append(partial(has_room, f"{suffix}_{index}"))
             found.values |= {f"class{suffix}_{index}": class_id, f"amount{suffix}_{index}": amount}
         found.shape.append(("resources", suffix, len(found.resources)))
     for line in params.get(f"required{suffix}", "").splitlines():
@@ -82,26 +87,38 @@ def has_room(name: str) -> ColumnElement[bool]:
         .correlate(_providers)
         .scalar_subquery()
     )
-    return (
-        select(inventory.c.id)
+    # A scalar subquery, not EXISTS: PostgreSQL turns EXISTS into a join over all providers before it looks at LIMIT.
+    room = (
+        select((inventory.c.total - inventory.c.reserved) * inventory.c.allocation_ratio - used)
         .where(
             inventory.c.resource_provider_id == _providers.c.id,
             inventory.c.resource_class_id == class_id,
             inventory.c.min_unit <= amount,
             inventory.c.max_unit >= amount,
             amount % inventory.c.step_size == 0,
-            (inventory.c.total - inventory.c.reserved) * inventory.c.allocation_ratio - used >= amount,
         )
         .correlate(_providers)
-        .exists()
+        .scalar_subquery()
     )
+    enough: ColumnElement[bool] = room >= amount
+    return enough
 
 
-def has_trait(name: str) -> ColumnElement[bool]:
-    """A provider has the trait whose number is parameter `name`."""
-    return exists().where(
-        and_(_traits.c.resource_provider_id == _providers.c.id, _traits.c.trait_id == bindparam(name))
+def has_trait(name: str, *, forbidden: bool = False) -> ColumnElement[bool]:
+    """A provider has, or must not have, the trait whose number is parameter `name`."""
+    has = exists().where(and_(_traits.c.resource_provider_id == _providers.c.id, _traits.c.trait_id == bindparam(name)))
+    return ~has if forbidden else has
+
+
+def _any_trait(name: str) -> ColumnElement[bool]:
+    return exists().where(and_(_traits.c.resource_provider_id == _providers.c.id, in_list(_traits.c.trait_id, name)))
+
+
+def _in_aggregates(name: str, forbidden: bool) -> ColumnElement[bool]:
+    member = exists().where(
+        and_(_aggregates.c.resource_provider_id == _providers.c.id, in_list(_aggregates.c.aggregate_id, name))
     )
+    return ~member if forbidden else member
 
 
 async def _required(placement: Placement, line: str, found: Filter) -> None:
@@ -111,17 +128,13 @@ async def _required(placement: Placement, line: str, found: Filter) -> None:
         ids = [await _trait(placement, name) for name in names]
         parameter = f"traits_{len(found.shape)}"
         found.values[parameter] = ids
-        found.conditions.append(
-            exists().where(and_(_traits.c.resource_provider_id == _providers.c.id,
-                                in_list(_traits.c.trait_id, parameter)))
-        )  # fmt: skip
+        found.conditions.append(partial(_any_trait, parameter))
         found.shape.append(("required in", parameter))
         return
     for name in names:
         parameter = f"trait_{len(found.shape)}"
         found.values[parameter] = await _trait(placement, name.removeprefix("!"))
-        condition = has_trait(parameter)
-        found.conditions.append(~condition if name.startswith("!") else condition)
+        found.conditions.append(partial(has_trait, parameter, forbidden=name.startswith("!")))
         found.shape.append(("required", parameter, name.startswith("!")))
 
 
@@ -138,8 +151,5 @@ async def _member_of(placement: Placement, line: str, found: Filter) -> None:
     ids = [one for uuid in uuids if (one := await placement.aggregates.id_of(uuid)) is not None]
     parameter = f"aggregates_{len(found.shape)}"
     found.values[parameter] = ids
-    condition = exists().where(
-        and_(_aggregates.c.resource_provider_id == _providers.c.id, in_list(_aggregates.c.aggregate_id, parameter))
-    )
-    found.conditions.append(~condition if forbidden else condition)
+    found.conditions.append(partial(_in_aggregates, parameter, forbidden))
     found.shape.append(("member_of", parameter, forbidden))

@@ -84,11 +84,15 @@ class ResourceProviders(Resource):
             )
             shape.append("in_tree")
         chosen = await filters.parse(self.placement, params)
-        conditions += chosen.conditions
         values |= chosen.values
         shape += chosen.shape
         statement = Statement.for_shape(
-            tuple(shape), lambda: select(_providers).where(*conditions).order_by(_providers.c.id)
+            tuple(shape),
+            lambda: (
+                select(_providers)
+                .where(*conditions, *(condition() for condition in chosen.conditions))
+                .order_by(_providers.c.id)
+            ),
         )
         rows = await self.placement.database.fetch(statement, **values)
         uuids = await self._relatives(rows) if req.context.version >= (1, 14) else {}
