@@ -31,7 +31,7 @@ _LIMIT = {"type": "string", "pattern": "^[1-9][0-9]*$", "minLength": 1}
 # What each microversion added to the query.
 _ADDED = {"limit": 16, "required": 17, "member_of": 21, "group_policy": 25, "in_tree": 31, "root_required": 35}
 
-_TRAIT_TEXT: Any = cast(_traits.c.trait_id, String(12))
+_COMMA: Any = literal_column("','")
 _SUMMARIES = Statement(
     select(
         _inventories.c.resource_provider_id,
@@ -53,7 +53,7 @@ _SUMMARIES = Statement(
 _TRAITS = Statement(
     select(
         _traits.c.resource_provider_id,
-        func.aggregate_strings(cast(_traits.c.trait_id, String(12)), literal_column("','")).label("trait_ids"),
+        func.aggregate_strings(cast(_traits.c.trait_id, String(12)), _COMMA).label("trait_ids"),
     )
     .where(in_list(_traits.c.resource_provider_id, "ids"))
     .group_by(_traits.c.resource_provider_id)

@@ -66,7 +66,7 @@ def test_the_sdk_walks_through_images(cloud: EmbeddedCloud, tmp_path: Path) -> N
 def test_the_sdk_walks_through_placement(cloud: EmbeddedCloud) -> None:
     admin, name = connect(cloud, "admin"), f"sdk-{uuid.uuid4().hex[:8]}"
     provider = admin.placement.create_resource_provider(name=name)
-    admin.placement.create_resource_provider_inventory(provider, "VCPU", total=4)
+    admin.placement.create_resource_provider_inventory(provider, "VCPU", total=4, resource_provider_generation=0)
     found = list(admin.placement.resource_provider_inventories(provider))
     assert [(one.resource_class, one.total) for one in found] == [("VCPU", 4)]
     assert [one.id for one in admin.placement.resource_providers(name=name)] == [provider.id]
@@ -81,7 +81,7 @@ def test_the_command_line_client(cloud: EmbeddedCloud, tmp_path: Path) -> None:
     file.write_bytes(b"y" * 100)
     made = run(cloud, "demo", "image", "create", "--file", str(file), "--disk-format", "raw", name, "-f", "json")
     assert run(cloud, "demo", "image", "show", made["id"], "-f", "json")["status"] == "active"
-    assert run(cloud, "demo", "application", "credential", "create", name, "-f", "json")["name"] == name
+    assert run(cloud, "demo", "application", "credential", "create", name, "-f", "json")["Name"] == name
     roles = run(cloud, "admin", "role", "assignment", "list", "--names", "--user", "demo", "-f", "json")
     assert ("member", "demo@Default") in {(one["Role"], one["Project"]) for one in roles}
     catalog = run(cloud, "admin", "catalog", "list", "-f", "json")
