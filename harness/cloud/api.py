@@ -215,4 +215,4 @@ def _message(response: Any) -> str:
     if isinstance(body, list) and body:
         first = body[0]
         body = first.get("detail") or first.get("title") if isinstance(first, dict) else first
-    return str(body)[:300]
+    return " ".join(str(body).split())[:300]

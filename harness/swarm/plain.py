@@ -42,6 +42,7 @@ def locust_user(scenario: type[Scenario]) -> type[User]:
 def _add_arguments(parser: Any) -> None:
     parser.add_argument("--experiment", default="", help="experiment file to run; empty: the one the scenario declares")
     parser.add_argument("--cloud", default="", help="entry of clouds.yaml; empty: what the experiment says")
+    parser.add_argument("--admin-cloud", default="", help="entry whose user may read what only an admin may, for audit")
     parser.add_argument(
         "--number-of-users-is",
         default="arrivals per second",
@@ -121,6 +122,8 @@ class Attached:
             command = [sys.executable, "-m", "harness.cli", "run", str(experiment), "--attach", str(control)]
             if options.cloud:
                 command += ["--cloud", str(options.cloud)]
+            if options.admin_cloud:
+                command += ["--admin-cloud", str(options.admin_cloud)]
             self._engine = engine = subprocess.Popen(command)
             address = self._await(control, engine)
             if address is not None:
