@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from faults.means.control import ProxyControl
+from faults.probes import probe
 from faults.processes import descendants, identify
 from faults.secret import Secret
+from faults.targets import ProbeMeans
 from tests.faults.server import ROOT, restart_argv, wait_for
 
 TOKEN = "a token for the tests only"
@@ -91,8 +93,9 @@ def servers() -> Iterator[dict[str, dict[str, Any]]]:
             (directory / "secret").write_text(password + "\n")
             parents.append(subprocess.Popen(restart_argv(kind, directory), cwd="/"))
             pid_files.append(directory / "pid")
-            wait_for(pid_files[-1].exists, 60, f"{kind} is up")
             protocol = "amqp" if kind == "broker" else kind
+            probed = ProbeMeans(protocol, f"127.0.0.1:{port}")  # type: ignore[arg-type]
+            wait_for(lambda probed=probed: probe(probed, 1.0).is_healthy, 60, f"{kind} is up")
             found[kind] = {
                 "kind": "database" if kind == "postgresql" else "broker",
                 "process": {"pid_file": str(directory / "pid")},
@@ -116,7 +119,8 @@ def servers() -> Iterator[dict[str, dict[str, Any]]]:
             proxy.close()
     finally:
         for pid_file in pid_files:
-            end_tree(int(pid_file.read_text()))
+            if pid_file.exists():
+                end_tree(int(pid_file.read_text()))
         for parent in parents:
             parent.wait(10)
         subprocess.run(["rm", "-rf", str(base)], check=False)

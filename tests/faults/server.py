@@ -28,8 +28,7 @@ def start_postgresql(directory: Path) -> None:
     place = postgres.prepare(directory, postgres.find_binaries(), ephemeral=False)
     postgres.initialise(place, settings, directory / "log")
     process = postgres.start(place, settings, directory / "log")
-    wait_for(lambda: postgres.is_ready(place, process.pid) or process.poll() is not None, 30)
-    (directory / "pid").write_text(str(process.pid))
+    write_pid(directory, process.pid)
     process.wait()
 
 
@@ -43,15 +42,20 @@ def start_broker(directory: Path) -> None:
                 *("--management", "127.0.0.1:0", "--password-file", str(directory / "password")),
             ],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=log,
             stderr=log,
             start_new_session=True,
             cwd=ROOT,
         )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith(b"ready"), (directory / "log").read_text()
-    (directory / "pid").write_text(str(process.pid))
+    write_pid(directory, process.pid)
     process.wait()
+
+
+def write_pid(directory: Path, pid: int) -> None:
+    """Whole, and before the server answers: whoever sees it answer finds its pid."""
+    part = directory / "pid.part"
+    part.write_text(str(pid))
+    part.replace(directory / "pid")
 
 
 def wait_for(condition, within_s: float, what: str = "") -> None:  # type: ignore[no-untyped-def]
