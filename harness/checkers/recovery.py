@@ -251,9 +251,11 @@ class _Yardstick:
 
     def slowdown(self, start_ns: int, end_ns: int) -> _Slowdown:
         """Of the swarm and route that suffered most between two times; of all together when each has few samples."""
+        if self.problem is not None:
+            return _Slowdown()
         select = (self.intended >= start_ns) & (self.intended < end_ns) & ~self.failed
         base = self._baseline & ~self.failed
-        if self.problem is not None or not select.any():
+        if not select.any():
             return _Slowdown()
         keys, counts, medians = grouped_quantiles(self._group[select], self.relative[select], (0.5,))
         enough = counts >= _DURING_SAMPLES

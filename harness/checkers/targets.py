@@ -9,7 +9,7 @@ client set the pace, a fault that did not bite, or a phase that the run did not 
 import math
 
 from harness.checkers.finding import Judgement
-from harness.checkers.history import History
+from harness.checkers.history import History, PlannedPhase
 from harness.checkers.measures import MAX_LIMITED_SHARE, Bench, Measured
 from harness.checkers.objectives import Target, TargetResult
 from harness.checkers.recovery import FaultOutcome
@@ -25,7 +25,7 @@ def judge_targets(history: History, targets: list[Target], faults: list[FaultOut
             empty = Measured(value=math.nan, of="", samples=0, doubts=[f"the run has no phase {target.phase!r}"])
             results.append(_result(target, target.phase, empty, []))
             continue
-        found = [(phase, bench.measure(target, phase)) for phase in bench.phases_of(target)]
+        found = [(phase, _measure(bench, target, phase)) for phase in bench.phases_of(target)]
         if target.phase == "*" and any(measured.samples for _, measured in found):
             # "Everywhere" means wherever there was something of the kind.
             found = [(phase, measured) for phase, measured in found if measured.samples or _names_nothing(target)]
@@ -35,6 +35,15 @@ def judge_targets(history: History, targets: list[Target], faults: list[FaultOut
         results += [_result(target, phase.name, measured, bench.doubts(phase)) for phase, measured in found]
     order = {phase.name: index for index, phase in enumerate(history.phases)}
     return sorted(results, key=lambda each: order.get(each.phase, len(order)))
+
+
+def _measure(bench: Bench, target: Target, phase: PlannedPhase) -> Measured:
+    """As with a checker, a measure that crashes leaves its target unknown; the other targets stand."""
+    try:
+        return bench.measure(target, phase)
+    except Exception as error:
+        doubt = f"it could not be measured: {type(error).__name__}: {error}"
+        return Measured(value=math.nan, of="", samples=0, doubts=[doubt])
 
 
 def _names_nothing(target: Target) -> bool:
