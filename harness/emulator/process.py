@@ -39,21 +39,10 @@ def preload(settings: Settings) -> None:
     for name in ("harness.emulator.schemas", "harness.emulator.messaging"):
         importlib.import_module(name)
     for service in dict.fromkeys(name for hosted in settings.api.values() for name in hosted):
-        _part(f"harness.emulator.{service}.api")
+        importlib.import_module(f"harness.emulator.{service}.api")
     for modules in WORKERS.values():
         for module in modules:
-            _part(module)
-
-
-def _part(name: str) -> Any:
-    """A part of the cloud by module name; None while nobody has written it."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not name.startswith(error.name):
-            raise
-        log.warning("there is no %s", name)
-        return None
+            importlib.import_module(module)
 
 
 def run(settings: Settings, name: str, role: str, index: int, *, ready_fd: int | None = None) -> int:
@@ -88,8 +77,7 @@ async def bootstrap(settings: Settings) -> None:
     runtime = Runtime(settings, "bootstrap")
     try:
         for service in BOOTSTRAP_ORDER:
-            if (module := _part(f"harness.emulator.{service}.bootstrap")) is not None:
-                await module.bootstrap(runtime)
+            await importlib.import_module(f"harness.emulator.{service}.bootstrap").bootstrap(runtime)
     finally:
         await runtime.close()
 
@@ -134,15 +122,12 @@ async def _start_role(runtime: Runtime, name: str, role: str, closing: contextli
         await runtime.bus.start()
     if role != "api":
         for part in WORKERS[role]:
-            if (module := _part(part)) is not None and hasattr(module, "start"):
-                _closes(closing, await module.start(runtime))
+            _closes(closing, await importlib.import_module(part).start(runtime))
         return
     from harness.emulator.http.server import HttpServer
 
     for service in hosted:
-        module = _part(f"harness.emulator.{service}.api")
-        if module is None:
-            continue
+        module = importlib.import_module(f"harness.emulator.{service}.api")
         app = module.application(runtime)
         runtime.apps[service] = app
         if hasattr(module, "start"):

@@ -27,10 +27,7 @@ def metadata() -> dict[str, MetaData]:
     """Logical database -> its tables."""
     found: dict[str, MetaData] = {}
     for name, (service, attribute) in _WHERE.items():
-        try:
-            found[name] = getattr(importlib.import_module(f"harness.emulator.{service}.schema"), attribute)
-        except ModuleNotFoundError:
-            found[name] = MetaData()
+        found[name] = getattr(importlib.import_module(f"harness.emulator.{service}.schema"), attribute)
     return found
 
 
