@@ -151,7 +151,10 @@ class _Writer(Resource):
         version = req.context.version
         project = await placement.projects.ensure(given.get("project_id", _INCOMPLETE))
         user = await placement.users.ensure(given.get("user_id", _INCOMPLETE))
-        consumer = await placement.database.fetch_one(claims.CONSUMER, uuid=uuid)
+        consumer = None
+        # A consumer that is said to be new is not looked for: writing its row tells, and costs one query less.
+        if version < (1, 28) or given["consumer_generation"] is not None:
+            consumer = await placement.database.fetch_one(claims.CONSUMER, uuid=uuid)
         if version >= (1, 28):
             wanted = given["consumer_generation"]
             if consumer is None and wanted is not None:
@@ -175,17 +178,26 @@ class _Writer(Resource):
         try:
             await claims.set_claims(self.placement, asked)
         except claims.ClaimRefused as refusal:
+            await self._refuse_known(asked)
             raise faults.conflict(f"Unable to allocate inventory: {refusal}") from None
         except claims.UnknownProvider as unknown:
+            await self._refuse_known(asked)
             for claim in asked:
                 await claims.leave_consumer(self.placement, claim)
             raise faults.bad_request(f"Allocation for resource provider '{unknown}' that does not exist.") from None
-        except claims.ConsumerConflict as moved:
-            if moved.actual is not None:
-                raise _conflict(moved.actual, None) from None
+        except claims.ConsumerConflict:
+            await self._refuse_known(asked)
             raise _changed() from None
         except GenerationConflict:
             raise _changed() from None
+
+    async def _refuse_known(self, asked: list[Claim]) -> None:
+        """Raises: ApiError 409 when a consumer that was said to be new is there already."""
+        for claim in asked:
+            if claim.consumer is None:
+                row = await self.placement.database.fetch_one(claims.CONSUMER, uuid=claim.uuid)
+                if row is not None:
+                    raise _conflict(row["generation"], None)
 
 
 class Allocations(_Writer):

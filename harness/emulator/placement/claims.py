@@ -17,6 +17,7 @@ from harness.emulator.database import DBDuplicateEntry, Statement, Transaction, 
 from harness.emulator.placement import schema
 from harness.emulator.placement.service import GenerationConflict, Placement, Row, bump
 
+_ROWS_AT_ONCE = 8
 CONFLICT_RETRIES = 10  # placement's allocation_conflict_retry_count
 
 _providers = schema.resource_providers
@@ -76,11 +77,7 @@ class ClaimRefused(Exception):
 
 
 class ConsumerConflict(Exception):
-    """A consumer's generation is not the expected one. `actual`: what it is, None when there is no such consumer."""
-
-    def __init__(self, actual: int | None) -> None:
-        super().__init__(actual)
-        self.actual = actual
+    """A consumer's generation is not the expected one, or a consumer that was to be new is there already."""
 
 
 class UnknownProvider(Exception):
@@ -146,7 +143,10 @@ async def _set_once(placement: Placement, claims: list[Claim]) -> None:
             for uuid, amounts in claim.amounts.items()
             for class_id, amount in amounts.items()
         ]
-        if added:
+        if 0 < len(added) <= _ROWS_AT_ONCE:
+            values = {f"{name}_{index}": value for index, row in enumerate(added) for name, value in row.items()}
+            await transaction.execute(_add_rows(len(added)), **values)
+        elif added:
             await transaction.execute_many(_ADD, added)
         for row in sorted(providers.values(), key=_by_id):  # always in one order, so that claims do not deadlock
             await bump(transaction, row)
@@ -167,7 +167,7 @@ async def _write_consumer(transaction: Transaction, claim: Claim) -> None:
                 consumer_type_id=claim.kind,
             )
         except DBDuplicateEntry:
-            raise ConsumerConflict(1) from None
+            raise ConsumerConflict from None
         return
     await transaction.execute(_DROP, consumer=claim.uuid)
     if not claim.amounts:
@@ -183,7 +183,7 @@ async def _write_consumer(transaction: Transaction, claim: Claim) -> None:
         kind=kind,
     )
     if not changed:
-        raise ConsumerConflict(None)
+        raise ConsumerConflict
 
 
 async def _check_capacity(placement: Placement, claims: list[Claim], rows: list[Any], held: list[Any]) -> None:
@@ -221,6 +221,17 @@ async def _check_capacity(placement: Placement, claims: list[Claim], rows: list[
                         f"Unable to create allocation for '{name}' on resource provider '{uuid}'. "
                         "The requested amount would exceed the capacity."
                     )
+
+
+def _add_rows(count: int) -> Statement:
+    """One INSERT of some allocations: a server spends less on it than on as many of one row."""
+    columns = ("resource_provider_id", "consumer_id", "resource_class_id", "used")
+    return Statement.for_shape(
+        ("placement claim", count),
+        lambda: insert(_allocations).values(
+            [{name: bindparam(f"{name}_{index}") for name in columns} for index in range(count)]
+        ),
+    )
 
 
 def _by_id(row: Row) -> int:
