@@ -198,7 +198,12 @@ class Compute:
             log.error("cannot set %s to ERROR: %s", uuid, error)
 
     async def _refresh(self, context: CallContext, uuid: str) -> None:
+        """What neutron says now; which ports the user brought along is known only from before."""
+        kept = await self.conductor.of_class(context, "InstanceInfoCache", "get_by_instance_uuid", {"uuid": uuid})
+        own = {vif["id"] for vif in orjson.loads(kept or "[]") if vif.get("preserve_on_delete")}
         info = await self.network.describe(uuid)
+        for vif in info:
+            vif["preserve_on_delete"] = vif["id"] in own
         objinst = {
             "name": "InstanceInfoCache",
             "uuid": uuid,
