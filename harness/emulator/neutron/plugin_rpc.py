@@ -5,7 +5,8 @@ Source: neutron.plugins.ml2.rpc.RpcCallbacks 1.9, neutron.db.agents_db.AgentExtR
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import orjson
 from sqlalchemy import bindparam, select, update
@@ -21,6 +22,7 @@ from harness.emulator.neutron.service import new_id
 from harness.emulator.runtime import Runtime
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 PLUGIN_TOPIC = "q-plugin"
 REPORTS_TOPIC = "q-reports-plugin"
@@ -41,11 +43,13 @@ _DEVICES = Statement(
     .select_from(schema.ports.join(schema.networks, _NET.id == _PORT.network_id))
     .where(in_list(_PORT.id, "devices"))
 )
-_SET_STATUS = Statement(
+_SET_STATUS = (
     update(schema.ports)
     .where(in_list(_PORT.id, "devices"), _PORT.host == bindparam("bound_to"), _PORT.status != bindparam("new"))
     .values(status=bindparam("new"), revision_number=_PORT.revision_number + 1, updated_at=bindparam("now"))
 )
+_SET = Statement(_SET_STATUS)
+_SET_AND_TELL = Statement(_SET_STATUS.returning(_PORT.id, _PORT.device_owner, _PORT.device_id))  # not on MariaDB
 _AGENT = upsert(schema.agents, ["agent_type", "host"], ["heartbeat_timestamp", "configurations"])
 _AGENT_STARTED = upsert(schema.agents, ["agent_type", "host"], ["heartbeat_timestamp", "configurations", "started_at"])
 _HEARTBEATS = Statement(
@@ -66,10 +70,11 @@ class PluginRpc:
     async def get_devices_details_list_and_failed_devices(
         self, context: CallContext, devices: list[str], host: str, agent_id: str = ""
     ) -> dict[str, Any]:
-        """What an agent needs to wire its ports. Those bound to it go to BUILD, in one commit."""
+        """What an agent needs to wire its ports.
+
+        Neutron also writes status BUILD here, for the moment until the agent is done; that commit is left out.
+        """
         rows = await self._fetch(devices)
-        bound = [row for row in rows.values() if row["host"] == host and row["admin_state_up"]]
-        await self._set_status(host, [row for row in bound if row["status"] != "BUILD"], "BUILD")
         return {"devices": [_details(rows.get(device), device, host) for device in devices], "failed_devices": []}
 
     async def get_devices_details_list(
@@ -117,30 +122,28 @@ class PluginRpc:
         await self._nova.close()
 
     async def _wired(self, host: str, devices: list[str], status: str) -> list[Any]:
-        rows = await self._fetch(devices)
-        bound = [row for row in rows.values() if row["host"] == host]
-        await self._set_status(host, [row for row in bound if row["status"] != status], status)
-        if status == "ACTIVE":
+        """One commit for all, retried as neutron's update_port_status is; then the events for nova."""
+        if status == "ACTIVE" and self._database.dialect == "postgresql":
+            params = {"devices": devices, "bound_to": host, "new": status, "now": timestamps.utcnow_iso()}
+            for row in await self._retrying(lambda: self._database.fetch(_SET_AND_TELL, **params)):
+                self._nova.status_changed(row["id"], row["device_owner"], row["device_id"], "DOWN", status)
             return devices
-        return [{"device": device, "exists": device in rows} for device in devices]
+        rows = await self._fetch(devices)
+        changing = [row for row in rows.values() if row["host"] == host and row["status"] != status]
+        if changing:
+            ids = [row["id"] for row in changing]
+            now = timestamps.utcnow_iso()
+            await self._retrying(lambda: self._database.execute(_SET, devices=ids, bound_to=host, new=status, now=now))
+        for row in changing:
+            self._nova.status_changed(row["id"], row["device_owner"], row["device_id"], row["status"], status)
+        return devices if status == "ACTIVE" else [{"device": one, "exists": one in rows} for one in devices]
 
     async def _fetch(self, devices: list[str]) -> dict[str, Row]:
         rows = await self._database.fetch(_DEVICES, devices=devices)
         return {row["id"]: row for row in rows}
 
-    async def _set_status(self, host: str, rows: list[Row], status: str) -> None:
-        """One commit for all, retried as neutron's update_port_status is; then the events for nova."""
-        if not rows:
-            return
-        ids = [row["id"] for row in rows]
-        now = timestamps.utcnow_iso()
-        await retry_db_errors(
-            lambda: self._database.execute(_SET_STATUS, devices=ids, bound_to=host, new=status, now=now),
-            self._runtime.settings,
-            self._runtime.rng,
-        )
-        for row in rows:
-            self._nova.status_changed(row["id"], row["device_owner"], row["device_id"], row["status"], status)
+    async def _retrying(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await retry_db_errors(call, self._runtime.settings, self._runtime.rng)
 
 
 class ReportsRpc:
