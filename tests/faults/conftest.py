@@ -75,29 +75,41 @@ class Proxy:
         self.process.stdout.close()
 
 
-@pytest.fixture(scope="session")
-def servers() -> Iterator[dict[str, dict[str, Any]]]:
-    """Targets `postgresql` and `broker`, each with all means."""
+KINDS = {  # program -> target, protocol, what must be installed
+    "postgresql": ("database", "postgresql", ""),
+    "broker": ("broker", "amqp", ""),
+    "mariadb": ("database", "mysql", "/usr/sbin/mariadbd"),
+    "rabbitmq": ("broker", "amqp", "/usr/lib/rabbitmq/bin/rabbitmq-server"),
+}
+
+
+@pytest.fixture(
+    scope="session", params=["postgresql+broker", pytest.param("mariadb+rabbitmq", marks=pytest.mark.servers)]
+)
+def servers(request: pytest.FixtureRequest) -> Iterator[dict[str, dict[str, Any]]]:
+    """Targets `database` and `broker`, each with all means; servers of our own, of the wheel or of Debian."""
+    kinds = request.param.split("+")
+    missing = [KINDS[kind][2] for kind in kinds if KINDS[kind][2] and not Path(KINDS[kind][2]).exists()]
+    if missing or ("mariadb" in kinds and os.geteuid() != 0):
+        pytest.skip(f"needs root and {', '.join(missing) or 'nothing more'} (make test-full)")
     # Not under pytest's own directory: PostgreSQL runs as another user when the tests run as root.
     base = Path(tempfile.mkdtemp(prefix="squall-faults-"))
     base.chmod(0o711)
     found: dict[str, dict[str, Any]] = {}
-    pid_files: list[Path] = []
-    parents: list[subprocess.Popen[bytes]] = []
+    parents: dict[Path, subprocess.Popen[bytes]] = {}
     try:
-        for kind in ("postgresql", "broker"):
+        for kind in kinds:
+            name, protocol, _ = KINDS[kind]
             directory = base / kind
             directory.mkdir(mode=0o711)
             port, password = free_port(), secrets.token_hex(8)
             (directory / "server.json").write_text(json.dumps({"port": port, "password": password}))
             (directory / "secret").write_text(password + "\n")
-            parents.append(subprocess.Popen(restart_argv(kind, directory), cwd="/"))
-            pid_files.append(directory / "pid")
-            protocol = "amqp" if kind == "broker" else kind
+            parents[directory] = subprocess.Popen(restart_argv(kind, directory), cwd="/")
             probed = ProbeMeans(protocol, f"127.0.0.1:{port}")  # type: ignore[arg-type]
-            wait_for(lambda probed=probed: probe(probed, 1.0).is_healthy, 60, f"{kind} is up")
-            found[kind] = {
-                "kind": "database" if kind == "postgresql" else "broker",
+            wait_for(lambda probed=probed: probe(probed, 1.0).is_healthy, 90, f"{kind} is up")
+            found[name] = {
+                "kind": name,
                 "process": {"pid_file": str(directory / "pid")},
                 "restart": {"argv": restart_argv(kind, directory)},
                 "probe": {"protocol": protocol, "address": f"127.0.0.1:{port}"},
@@ -109,20 +121,19 @@ def servers() -> Iterator[dict[str, dict[str, Any]]]:
         proxy = Proxy(base, links)
         try:
             for name, target in found.items():
-                target["link"] = {
-                    "control": proxy.control_address,
-                    "name": name,
-                    "token": {"file": str(proxy.token_file)},
-                }
+                token = {"file": str(proxy.token_file)}
+                target["link"] = {"control": proxy.control_address, "name": name, "token": token}
             yield found
         finally:
             proxy.close()
     finally:
-        for pid_file in pid_files:
-            if pid_file.exists():
-                end_tree(int(pid_file.read_text()))
-        for parent in parents:
+        for directory, parent in parents.items():
+            if (directory / "pid").exists():
+                end_tree(int((directory / "pid").read_text()))
             parent.wait(10)
+            if directory.name == "rabbitmq":
+                epmd_port = str(json.loads((directory / "server.json").read_text())["port"] + 1)
+                subprocess.run(["epmd", "-port", epmd_port, "-kill"], check=False, capture_output=True)
         subprocess.run(["rm", "-rf", str(base)], check=False)
 
 

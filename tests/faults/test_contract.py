@@ -19,7 +19,7 @@ from faults.processes import descendants
 from faults.targets import Target, read_target
 from tests.faults.server import ROOT, wait_for
 
-# What each family is asked for here; a fault of another package adds its own line.
+# What each is asked for here, by its name or its last word; a fault without required parameters needs no line.
 PARAMS: dict[str, dict[str, Any]] = {
     "latency": {"latency": "60 ms", "jitter": "5 ms"},
     "hang": {"unanswered": "300 ms"},
@@ -29,11 +29,11 @@ CASES = sorted(faults.catalogue())
 
 
 def target_of(fault: str, servers: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return servers["postgresql" if fault.startswith("database.") else "broker"]
+    return servers["database" if fault.startswith("database.") else "broker"]
 
 
 def params_of(fault: str) -> dict[str, Any]:
-    return PARAMS[fault.split(".")[1]]
+    return PARAMS.get(fault) or PARAMS.get(fault.split(".")[1], {})
 
 
 def state_of(data: dict[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Engine:
 
 def planned(fault: str, start_s: float, for_s: float, **params: Any) -> dict[str, Any]:
     times = {"start_ns": round(start_s * S), "duration_ns": round(for_s * S)}
-    target = "postgresql" if fault.startswith("database") else "broker"
+    target = fault.partition(".")[0]
     return {"id": f"{fault}@{start_s}", "fault": fault, "target": target, "params": params, **times}
 
 
@@ -178,11 +178,11 @@ def test_a_fault_that_does_not_bite_is_said_and_undone(engine: Any) -> None:
 
 
 def test_an_unhealthy_target_gets_no_fault_and_the_others_go_on(engine: Any, servers: dict[str, Any]) -> None:
-    broken = {**servers["postgresql"], "probe": {"protocol": "tcp", "address": "127.0.0.1:1"}}
+    broken = {**servers["database"], "probe": {"protocol": "tcp", "address": "127.0.0.1:1"}}
     run = engine(
         planned("database.hang", 0, 1),
         planned("broker.latency", 0, 0.5, latency="30 ms"),
-        targets={**servers, "postgresql": broken},
+        targets={**servers, "database": broken},
     )
     run.go()
     assert run.wait(type="finished")["open"] == []
@@ -264,8 +264,8 @@ def test_killed_at_random_moments_nothing_stays(engine: Any, servers: dict[str, 
 
 def test_no_secret_reaches_journal_events_or_plan(engine: Any, servers: dict[str, Any], tmp_path: Path) -> None:
     secrets = [
-        Path(servers["postgresql"]["link"]["token"]["file"]).read_text().strip(),
-        (Path(servers["postgresql"]["process"]["pid_file"]).parent / "secret").read_text().strip(),
+        Path(servers["database"]["link"]["token"]["file"]).read_text().strip(),
+        (Path(servers["database"]["process"]["pid_file"]).parent / "secret").read_text().strip(),
     ]
     run = engine(planned("database.latency", 0, 30, latency="30 ms"), planned("database.hang", 0, 30))
     run.go()

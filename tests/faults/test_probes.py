@@ -15,25 +15,28 @@ from tests.faults.upstreams import upstream
 
 
 def test_greetings_of_real_servers(servers: dict[str, dict[str, Any]]) -> None:
-    for kind, protocol in (("postgresql", "postgresql"), ("broker", "amqp"), ("broker", "tcp")):
+    for kind, protocol in (
+        ("database", servers["database"]["probe"]["protocol"]),
+        ("broker", "amqp"),
+        ("broker", "tcp"),
+    ):
         result = probe(ProbeMeans(protocol, servers[kind]["probe"]["address"]), 5.0)  # type: ignore[arg-type]
         assert (result.ending, result.detail) == (Ending.ANSWERED, "")
         assert 0 < result.took_ns < 5e9
 
 
 def test_login_and_select_1(servers: dict[str, dict[str, Any]], tmp_path: Path) -> None:
-    secret = Path(servers["postgresql"]["process"]["pid_file"]).parent / "secret"
-    means = ProbeMeans(
-        "postgresql", servers["postgresql"]["probe"]["address"], "squall", Secret(file=str(secret)), "postgres"
-    )
+    secret = Path(servers["database"]["process"]["pid_file"]).parent / "secret"
+    protocol, address = servers["database"]["probe"].values()
+    means = ProbeMeans(protocol, address, "squall", Secret(file=str(secret)))
     assert probe(means, 10.0).ending is Ending.ANSWERED
     wrong = tmp_path / "wrong"
     wrong.write_text("not it\n")
-    result = probe(ProbeMeans("postgresql", means.address, "squall", Secret(file=str(wrong))), 10.0)
+    result = probe(ProbeMeans(protocol, address, "squall", Secret(file=str(wrong))), 10.0)
     assert result.ending is Ending.ERROR
-    assert "password authentication failed" in result.detail
+    assert ("password authentication failed" if protocol == "postgresql" else "Access denied") in result.detail
     assert "not it" not in result.detail
-    missing = probe(ProbeMeans("postgresql", means.address, "squall", Secret(file=str(tmp_path / "none"))), 10.0)
+    missing = probe(ProbeMeans(protocol, address, "squall", Secret(file=str(tmp_path / "none"))), 10.0)
     assert missing.ending is Ending.ERROR
 
 
