@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,12 @@ class Child:
         }
 
 
+def with_root(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process of ours that starts in another directory: our packages are found first."""
+    paths = [str(ROOT), *filter(None, [environment.get("PYTHONPATH")])]
+    return {**environment, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 def spawn_broker(child: Child, settings: Settings, state: Path, log: Path) -> None:
     """Start the embedded broker; a line on its output says that it is ready."""
     password_file = state / "broker-password"
@@ -97,7 +104,7 @@ def spawn_proxy(child: Child, settings: Settings, state: Path, log: Path) -> Non
 
 
 def _spawn(child: Child, command: list[str], log: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = with_root(os.environ)
     with log.open("ab") as file:
         child.popen = subprocess.Popen(
             command,

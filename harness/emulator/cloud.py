@@ -27,13 +27,13 @@ import msgspec
 
 from harness import supervise
 from harness.emulator import settings as settings_module
+from harness.emulator.children import with_root
 from harness.emulator.settings import CONVENTIONAL_PORTS, DEFAULT_PORT_BASE, Settings
 
 START_WITHIN_S = 120.0
 DOWN_WITHIN_S = 30.0
 # Below the range that the kernel gives to outgoing connections, so that none takes a port between choice and use.
 FREE_PORTS = range(20_000, 32_000)
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class CloudError(Exception):
@@ -362,7 +362,7 @@ def _launch(state: Path, *, parent_fd: int | None) -> "subprocess.Popen[bytes]":
                 stderr=log,
                 start_new_session=True,
                 cwd="/",
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env=with_root(os.environ),
             )
     finally:
         os.close(report_write)

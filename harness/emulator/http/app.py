@@ -1,7 +1,6 @@
 """`ServiceApp`: what every service's API stands on. Falcon routes; this adds what all OpenStack APIs have in common.
 
-Order of a request, as in the services' paste pipelines: slot, request id, body limit, token, route, handler. Measured
-cost without the handler: see benchmarks/http_base.py.
+Order of a request, as in the services' paste pipelines: slot, request id, body limit, token, route, handler.
 """
 
 import asyncio
