@@ -272,13 +272,20 @@ def _words() -> dict[str, Any]:
         "percent": _percent,
         "seconds": _seconds,
         "number": _number,
-        "times": lambda value: "-" if value is None else f"{value:.3g}x",
+        "times": factor,
         "ns": lambda value: "-" if value is None or math.isnan(value) else "0 s" if value == 0 else format_ns(value),
         "ms": lambda value: "-" if value is None or not math.isfinite(value) else milliseconds(value),
         "clock": clock,
         "at": lambda value: "-" if value is None else clock(value / S),
         "claim": lambda value: "not known" if value is None else "yes" if value else "NO",
     }
+
+
+def factor(value: float | None) -> str:
+    """How many times: `1.25x`, `2,970x`."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}x" if value >= 100 else f"{value:.3g}x"
 
 
 def measure_words(measure: str) -> str:

@@ -4,7 +4,7 @@ import re
 
 from reports import statistics
 from reports.frames import Run
-from reports.html import _seconds, banner, measure_words
+from reports.html import _seconds, banner, factor, measure_words
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~!&@])")
 _MARKS = {"pass": "pass", "fail": "**FAIL**", "unknown": "*unknown*"}
@@ -62,7 +62,7 @@ def render(run: Run) -> str:
         ]
     for fault in verdict.get("faults") or []:
         claims = " | ".join({True: "yes", False: "**NO**", None: "?"}[fault[key]] for key in ("bit", "gone"))
-        slower = "-" if fault["degradation"] is None else f"{fault['degradation']:.3g}x"
+        slower = factor(fault["degradation"])
         recover = "never" if fault["recovered"] is False else _seconds(fault["time_to_recover_s"])
         cells = (safe(fault["fault"]), claims, str(fault["errors"]), _seconds(fault["downtime_s"]), slower, recover)
         lines.append("| " + " | ".join(cells) + " |")

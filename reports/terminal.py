@@ -89,7 +89,7 @@ def _faults(verdict: dict[str, Any], width: int, paint: Paint) -> list[str]:
         if fault["downtime_s"] is not None:
             claims.append(f"downtime {fault['downtime_s']:.3g} s, {fault['errors']} errors")
         if fault["degradation"] is not None:
-            claims.append(f"{fault['degradation']:.3g}x slower" if fault["degradation"] > 1 else "not slower")
+            claims.append(f"{_factor(fault['degradation'])} slower" if fault["degradation"] > 1 else "not slower")
         if fault["recovered"] is False:
             claims.append("did not recover")
         elif fault["time_to_recover_s"] is not None:
@@ -125,6 +125,10 @@ def _conclusion(verdict: dict[str, Any], width: int, paint: Paint) -> list[str]:
     if len(reasons) > _MOST_REASONS:
         lines.append(f"  and {len(reasons) - _MOST_REASONS} more, in the report")
     return lines
+
+
+def _factor(value: float) -> str:
+    return f"{value:,.0f}x" if value >= 100 else f"{value:.3g}x"
 
 
 def _hanging(mark: str, words: str, width: int) -> list[str]:

@@ -300,8 +300,10 @@ def _wall_ns(stamp: str | None) -> int | None:
 def limited_seconds(health: pd.DataFrame, threshold_ns: float | None) -> frozenset[tuple[str, int]]:
     """The (worker, second) pairs in which the client, not the cloud, set the pace, for a target with this threshold.
 
-    Client-limited: the p99 of the client's own delay above max(5 ms, 5 % of the threshold), or fewer than 99 % of the
-    arrivals that were due started.  Args: threshold_ns: None for a target without a time.
+    Client-limited: the p99 of the client's own delay (from the intended start to the real one) above max(5 ms, 5 % of
+    the threshold), or fewer than 99 % of the arrivals that were due started. A loop that is held up shows there too.
+
+    Args: threshold_ns: None for a target without a time.
     """
     if not len(health):
         return frozenset()
@@ -309,9 +311,7 @@ def limited_seconds(health: pd.DataFrame, threshold_ns: float | None) -> frozens
     # One arrival may cross into the next second without anybody being late.
     limited = (dropped > 0.01 * intended) | (intended - started - dropped > np.maximum(1.0, 0.01 * intended))
     if threshold_ns is not None:
-        delay = np.fmax(
-            health["start_error_p99_ns"].to_numpy(np.float64), health["loop_lag_p99_ns"].to_numpy(np.float64)
-        )
+        delay = health["start_error_p99_ns"].to_numpy(np.float64)
         limited |= delay > max(5e6, 0.05 * threshold_ns)
     rows = health[limited]
     return frozenset(zip(rows["process"].astype(str), rows["second"].astype(int), strict=True))

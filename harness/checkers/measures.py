@@ -220,7 +220,7 @@ class Bench:
         value, part = headroom(parts(gauges, phase.start_ns, phase.end_ns))
         if part is None:
             return Measured(value=math.nan, of="gauges", samples=0, doubts=["no gauge of this phase has a capacity"])
-        remark = f"least room: {part.title}, {part.value:.4g} of {part.capacity:g}"
+        remark = f"least room: {part.title}, {part.lasting * part.capacity:.4g} of {part.capacity:g}"
         return Measured(value=value, of="gauges", samples=part.readings, remark=remark)
 
     # -- the client's own share

@@ -60,7 +60,10 @@ class Target(Struct, frozen=True, kw_only=True):
             # Rounded down: 99.996 % is not 100 %.
             return f"{math.floor(value * 1e5 + 1e-6) / 1e3:g} %"
         return (
-            "infinite" if math.isinf(value) else f"{value:.3g}" + {"throughput": "/s", "degradation": "x"}[self.measure]
+            "infinite"
+            if math.isinf(value)
+            else (f"{value:,.0f}" if value >= 100 else f"{value:.3g}")
+            + {"throughput": "/s", "degradation": "x"}[self.measure]
         )
 
 

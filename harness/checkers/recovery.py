@@ -4,8 +4,9 @@ Definitions (OpenStack performance-docs, reliability test plan, version 2; impro
 - downtime: from the first request that failed (5xx or no answer) to the last one, by the time they were sent; the gap
   to the neighbouring requests is its resolution.
 - every request is divided by the baseline median of its own swarm and route, so that a changing mix is no slowdown.
-- a window of time is degraded when the median of its requests is above the baseline's median + 4 robust sigma (and at
-  least 1.5 times it), or likewise its p90 (at least 3 times), or when it has failures and the baseline has not.
+- a window of time is degraded when the median of its requests is above the baseline's median + 4 robust sigma, above
+  twice it, and a quarter above the baseline's own worst window; or likewise its p90 (four times); or when it has
+  failures and the baseline has not. What a healthy minute shows by itself is no degradation.
 - time to recover: from the undo to the first of three healthy windows in a row; never, when there are none.
 - degradation: how many times its own baseline median the median of a route became while the fault was on, of the
   route that suffered most; a fault that stops one route in ten is not averaged away by the other nine.
@@ -233,11 +234,10 @@ class _Yardstick:
             self.problem = f"a baseline of {len(windows[0])} windows of {self.window_ns / S:g} s is too short"
             return
         _, medians, tails, failing = windows
-        centre = float(np.median(medians))
         self.failures_are_normal = bool(failing.mean() > 0.2)
         self.limits = (
-            max(1.5 * centre, _robust_limit(medians)),
-            max(3.0 * float(np.median(tails)), _robust_limit(tails)),
+            _limit(medians, 2.0),
+            _limit(tails, 4.0),
         )
 
     def _windows(self, select: Flags, start_ns: int) -> tuple[npt.NDArray[Any], ...]:
@@ -292,10 +292,14 @@ class _Yardstick:
         return math.inf, False, f"not recovered in the {observed:g} s that were observed"
 
 
-def _robust_limit(values: npt.NDArray[np.float64]) -> float:
-    """Median + 4 sigma, sigma from the median absolute deviation: one stall in the baseline does not widen it."""
+def _limit(values: npt.NDArray[np.float64], factor: float) -> float:
+    """What a window must pass to be degraded, from the baseline's windows; failures are not latencies.
+
+    The median absolute deviation stands for sigma, so that one stall in the baseline does not widen it.
+    """
     finite = values[np.isfinite(values)]
     if not len(finite):
         return math.inf
     centre = float(np.median(finite))
-    return centre + 4 * 1.4826 * float(np.median(np.abs(finite - centre)))
+    sigma = 1.4826 * float(np.median(np.abs(finite - centre)))
+    return max(factor * centre, centre + 4 * sigma, 1.25 * float(finite.max()))

@@ -11,12 +11,17 @@ _LASTING = 2  # readings in a row: one is an instant, two are a state
 
 
 class Part(Struct, frozen=True):
-    """One gauge with a capacity. `peak`: the largest share of it in use. `saturated_ns`: since when, None if never."""
+    """One gauge with a capacity.
+
+    `peak`: the largest share of it in use at one reading. `lasting`: the largest that held for two readings in a row,
+    from which the headroom is. `saturated_ns`: since when it was full, None if never.
+    """
 
     source: str
     name: str
     labels: str
     peak: float
+    lasting: float
     value: float
     capacity: float
     peak_ns: int
@@ -25,7 +30,7 @@ class Part(Struct, frozen=True):
 
     @property
     def headroom(self) -> float:
-        return 1.0 - self.peak
+        return 1.0 - self.lasting
 
     @property
     def title(self) -> str:
@@ -54,6 +59,7 @@ def parts(gauges: pd.DataFrame, start_ns: int | None = None, end_ns: int | None 
                 name=str(name),
                 labels=str(labels),
                 peak=float(share[peak]),
+                lasting=float(np.fmin(share[1:], share[:-1]).max()) if len(share) > 1 else float(share[peak]),
                 value=float(ordered["value"].iloc[peak]),
                 capacity=float(ordered["capacity"].iloc[peak]),
                 peak_ns=int(at_ns[peak]),
@@ -72,7 +78,8 @@ def first_saturated(found: list[Part]) -> Part | None:
 
 def headroom(found: list[Part]) -> tuple[float, Part | None]:
     """The room left in the fullest part, and that part; NaN and None when nothing has a capacity."""
-    return (found[0].headroom, found[0]) if found else (math.nan, None)
+    least = min(found, key=lambda part: (part.headroom, part.title), default=None)
+    return (math.nan, None) if least is None else (least.headroom, least)
 
 
 def _since(

@@ -277,6 +277,7 @@ def test_the_first_saturated_part_is_the_one_that_stays_full_first() -> None:
     assert (first.name, first.saturated_ns) == ("early", S)
     assert [part.name for part in found] == ["instant", "late", "early"]
     assert headroom(found)[0] == 0.0
+    assert headroom([part for part in found if part.name == "instant"])[0] == 0.9
 
 
 def test_headroom_is_that_of_the_fullest_part_of_the_cloud() -> None:
