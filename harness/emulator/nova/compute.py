@@ -82,7 +82,9 @@ class Compute:
             if event["name"] == "network-vif-plugged":
                 self.builder.plugged(event["server_uuid"], event["tag"])
             elif event["name"] in ("network-changed", "network-vif-deleted"):
-                self._spawn(self._refresh(context, event["server_uuid"]))
+                uuid = event["server_uuid"]
+                if uuid not in self.builder.building:  # a build's own binding causes one; it has just read the port
+                    self._spawn(self._locked(uuid, lambda u=uuid: self._refresh(context, u)))  # type: ignore[misc]
 
     async def stop_instance(self, context: CallContext, *, instance: dict[str, Any]) -> None:
         await self._change(context, instance, "stop", states.STOPPED, states.SHUTDOWN, terminated=True)

@@ -32,6 +32,7 @@ class Builder:
         self.compute = compute
         self.runtime = compute.runtime
         self.settings = compute.settings
+        self.building: set[str] = set()
         self._plugs: dict[tuple[str, str], asyncio.Event] = {}
 
     def plugged(self, uuid: str, port_id: str) -> None:
@@ -60,6 +61,7 @@ class Builder:
         started = utcnow_iso()
         save = self.compute.conductor.save
         failure: Exception | None = None
+        self.building.add(uuid)
         try:
             # Nova saves the state and then, as it claims, the host; both are the same moment here.
             changes = {
@@ -90,6 +92,8 @@ class Builder:
             failure = error
             host.build_failed()
             await self._set_error(context, host, instance, error)
+        finally:
+            self.building.discard(uuid)
         await self.compute.finish_event(context, uuid, "compute__do_build_and_run_instance", started, failure)
 
     async def _on_host(
