@@ -239,7 +239,7 @@ def _is_plain(proxy: Any) -> bool:
         proxy.auth
         or proxy.allow
         or proxy.global_request_id
-        or proxy._rate_semaphore
+        or _is_limited(proxy._rate_semaphore)
         or proxy._statsd_client
         or proxy._influxdb_client
         or proxy._prometheus_counter
@@ -248,6 +248,11 @@ def _is_plain(proxy: Any) -> bool:
         or proxy.session.original_ip
         or (connection is not None and (connection.cache_enabled or connection._global_request_id))
     )
+
+
+def _is_limited(semaphore: Any) -> bool:
+    """Whether clouds.yaml sets a rate or a concurrency: keystoneauth makes a semaphore either way, open without."""
+    return bool(getattr(semaphore, "_concurrency", None) or getattr(semaphore, "_rate_delay", 1.0))
 
 
 def _user_agent(session: Any) -> str:

@@ -38,16 +38,18 @@ class SmallCloud:
         self.add("images", "cirros", status="active")
 
     def add(self, collection: str, name: str, **fields: Any) -> dict[str, Any]:
-        thing = {"id": str(uuid.uuid4()), "name": name, "project_id": PROJECT, "description": "", "tags": [], **fields}
-        self.things[collection][thing["id"]] = thing
+        identity = str(uuid.uuid4())
+        thing = {"id": identity, "name": name, "project_id": PROJECT, "description": "", "tags": [], **fields}
+        self.things[collection][identity] = thing
         return thing
 
     def add_server(self, name: str, **fields: Any) -> dict[str, Any]:
+        identity = str(uuid.uuid4())
         server = {
-            "id": str(uuid.uuid4()), "name": name, "status": "BUILD", "OS-EXT-STS:task_state": "scheduling",
+            "id": identity, "name": name, "status": "BUILD", "OS-EXT-STS:task_state": "scheduling",
             "created": NOW, "updated": NOW, "addresses": {}, "metadata": {}, "tenant_id": PROJECT, "lists": 0,
         } | fields  # fmt: skip
-        self.servers[server["id"]] = server
+        self.servers[identity] = server
         port = {"device_id": server["id"], "device_owner": "compute:nova", "status": "DOWN", "mac_address": "fa:0"}
         self.add("ports", "", fixed_ips=[], network_id="n", **port)
         return server

@@ -6,6 +6,7 @@ from typing import Any
 
 import keystoneauth1.exceptions
 import pytest
+from keystoneauth1._fair_semaphore import FairSemaphore
 
 from harness.cloud import compute, identity, network
 from harness.cloud.api import Api, Exchange, NoAnswer, Refused
@@ -104,6 +105,32 @@ def test_the_first_request_is_measured_from_the_intention_and_the_next_from_its_
     clock.advance(50)
     compute.list_flavors(api)
     assert [(e.intended_ns, e.sent_ns) for e in seen] == [(400, 1_000), (1_050, 1_050)]
+
+
+def test_the_fast_way_is_taken_unless_something_is_asked_that_it_leaves_out(
+    small: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    original = FastProxy._send
+
+    def spy(self: FastProxy, session: Any, url: str, *rest: Any) -> Any:
+        sent.append(url)
+        return original(self, session, url, *rest)
+
+    monkeypatch.setattr(FastProxy, "_send", spy)
+    proxy = connect("small").proxy("compute")
+    assert proxy.get("/limits").json()["limits"]
+    assert sent == ["/limits"]
+    for name, value in (
+        ("status_code_retries", 2),
+        ("global_request_id", "req-1"),
+        ("_rate_semaphore", FairSemaphore(1, 0)),
+    ):
+        before = getattr(proxy, name)
+        setattr(proxy, name, value)
+        assert proxy.get("/limits").json()["limits"]
+        setattr(proxy, name, before)
+    assert sent == ["/limits"]
 
 
 def test_unknown_cloud_and_level_are_named(small: SmallCloud) -> None:
