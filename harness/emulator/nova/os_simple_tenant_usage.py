@@ -16,7 +16,7 @@ from harness.emulator.timestamps import iso, now, parse, plain_micro
 
 _ACTIVE = select(instances).where(
     instances.c.launched_at.isnot(None),
-    instances.c.launched_at < bindparam("end"),
+    instances.c.launched_at <= bindparam("end"),
     or_(instances.c.terminated_at.is_(None), instances.c.terminated_at >= bindparam("begin")),
 )
 LIST = Statement(_ACTIVE.order_by(instances.c.project_id, instances.c.id))

@@ -1,5 +1,7 @@
 """Users of the shared cloud."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from harness.emulator.cloud import EmbeddedCloud
@@ -18,8 +20,9 @@ def admin(cloud: EmbeddedCloud) -> User:
 
 
 @pytest.fixture(scope="module")
-def server(demo: User) -> str:
-    """An ACTIVE server that a module's tests share; it is left behind."""
+def server(demo: User) -> Iterator[str]:
+    """An ACTIVE server that a module's tests share."""
     uuid = demo.create(name="shared", metadata={"a": "b"}, tags=["t1"])
     assert demo.wait(uuid, "ACTIVE", "ERROR")["status"] == "ACTIVE"
-    return uuid
+    yield uuid
+    demo.delete(uuid)
