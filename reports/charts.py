@@ -42,7 +42,7 @@ def latency(run: Run) -> list[Figure]:
             unit="time",
             lines=lines,
             show=milliseconds,
-            x_range=(0.0, run.end_s),
+            x_range=(0.0, run.load_end_s),
             logarithmic=True,
             faults=run.faults,
             hover_step=float(step),
@@ -56,7 +56,7 @@ def throughput(run: Run) -> list[Figure]:
     if not len(run.requests):
         return []
     rates, step = statistics.rates(run), statistics.bin_s(run)
-    common = {"show": number, "x_range": (0.0, run.end_s), "faults": run.faults, "hover_step": float(step)}
+    common = {"show": number, "x_range": (0.0, run.load_end_s), "faults": run.faults, "hover_step": float(step)}
     done = Chart(
         title="Requests per second",
         unit="per s",
@@ -119,10 +119,11 @@ def _ready_over_time(run: Run) -> list[Figure]:
     lines = []
     for index, each in enumerate(statistics.readiness(run)[:6]):
         mine = rows[(rows["kind"] == "server.create") & (rows["swarm"] == each.swarm)]["ready_ns"].dropna()
+        mine = mine[mine < run.load_end_s * S]
         if len(mine):
             at = np.sort(mine.to_numpy(np.float64)) / S
             pick = np.unique(np.linspace(0, len(at) - 1, min(len(at), 300)).astype(np.int64))
-            x = np.concatenate(([at[0]], at[pick], [run.end_s]))
+            x = np.concatenate(([at[0]], at[pick], [run.load_end_s]))
             y = np.concatenate(([0.0], pick + 1.0, [float(len(at))]))
             lines.append(Line(each.swarm, x, y, f"c{index + 1}", stepped=True))
     if not lines:
@@ -132,7 +133,7 @@ def _ready_over_time(run: Run) -> list[Figure]:
         unit="servers",
         lines=lines,
         show=number,
-        x_range=(0.0, run.end_s),
+        x_range=(0.0, run.load_end_s),
         faults=run.faults,
     )
     return [Figure("Over the run", "servers that had become usable by then", chart.svg())]
@@ -141,7 +142,7 @@ def _ready_over_time(run: Run) -> list[Figure]:
 def gauges(run: Run) -> list[Figure]:
     """Every gauge, with its capacity where that is in sight."""
     figures = []
-    for series in statistics.gauge_series(run)[:24]:
+    for series in statistics.gauge_series(run)[:80]:
         lines = [
             Line(label or series.name, at, value, f"c{index % 6 + 1}", dashed=index >= 6, stepped=False)
             for index, (label, at, value) in enumerate(series.lines[:10])
@@ -193,7 +194,7 @@ def client(run: Run) -> list[Figure]:
             unit=unit,
             lines=lines,
             show=milliseconds if timed else (lambda value: f"{value:.0%}"),
-            x_range=(0.0, run.end_s),
+            x_range=(0.0, run.load_end_s),
             faults=run.faults,
             levels=[Level("5 ms", 5.0)] if timed else [],
         )

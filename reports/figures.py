@@ -156,7 +156,8 @@ class Chart:
         alone = 0
         dots: list[str] = []
         for value_x, value_y in zip(line.x.tolist(), line.y.tolist(), strict=True):
-            if not math.isfinite(value_y) or (self.logarithmic and value_y <= 0):
+            outside = not self.x_range[0] <= value_x <= self.x_range[1]
+            if outside or not math.isfinite(value_y) or (self.logarithmic and value_y <= 0):
                 last = None
                 continue
             x, y = self._x(value_x), self._y(value_y)

@@ -68,6 +68,14 @@ class Run:
         ]
 
     @cached_property
+    def load_end_s(self) -> float:
+        """The end of the load: of the plan, or of the last request, whichever is later."""
+        ends = [window.end_s for window in self.phases]
+        if len(self.requests):
+            ends.append(float(self.requests["intended_ns"].max()) / S)
+        return max(ends, default=self.end_s) or 1.0
+
+    @cached_property
     def end_s(self) -> float:
         """The end of the time axis: of the plan, or of what was recorded, whichever is later."""
         ends = [window.end_s for window in self.phases]

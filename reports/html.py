@@ -122,7 +122,7 @@ def _tiles(run: Run, ready: list[statistics.Readiness]) -> list[dict[str, str]]:
     count = len(run.requests)
     if count:
         outages = int(statistics.is_outage(run.requests).sum())
-        tile("Requests", f"{count:,}", f"{count / run.end_s:.3g} per second")
+        tile("Requests", f"{count:,}", f"{count / run.load_end_s:.3g} per second")
         share = math.floor((count - outages) / count * 1e5) / 1e3
         tile("Availability", f"{share:g} %", f"{outages:,} failed or unanswered", "fail-ink" if outages else "pass-ink")
     if ready:
@@ -201,13 +201,13 @@ def _fault_bar(fault: Window, run: Run) -> dict[str, Any]:
     return {
         "name": fault.name,
         "left": _share(fault.start_s, run),
-        "width": _share(fault.end_s - fault.start_s, run),
+        "width": _share(min(fault.end_s, run.load_end_s) - fault.start_s, run),
         "title": f"{fault.name} on {fault.kind}, from {clock(fault.start_s)} for {lasted} {fault.detail}".strip(),
     }
 
 
 def _share(seconds: float, run: Run) -> float:
-    return round(100 * seconds / run.end_s, 3)
+    return round(100 * seconds / run.load_end_s, 3)
 
 
 def _gravest_first(checkers: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ class RouteSeries:
 
 def bin_s(run: Run) -> int:
     """Seconds per bin of every time series: one, or what a long run needs to stay readable."""
-    return next((step for step in _STEPS_S if run.end_s / step <= _MOST_BINS), _STEPS_S[-1])
+    return next((step for step in _STEPS_S if run.load_end_s / step <= _MOST_BINS), _STEPS_S[-1])
 
 
 def is_outage(requests: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -71,12 +71,14 @@ def rates(run: Run) -> dict[str, Floats]:
     "intended" counts arrivals of the schedule where the workers wrote them down, else requests.
     """
     requests, step_s = run.requests, bin_s(run)
-    bins = max(1, math.ceil(run.end_s / step_s - 0.05))
+    bins = max(1, math.ceil(run.load_end_s / step_s - 0.05))
     widths = np.full(bins, float(step_s))
-    widths[-1] = max(0.05, run.end_s - (bins - 1) * step_s)
+    widths[-1] = max(0.05, run.load_end_s - (bins - 1) * step_s)
 
     def per_second(times_ns: npt.NDArray[np.int64]) -> Floats:
-        index = np.clip(times_ns // (step_s * S), 0, bins - 1)
+        # What is done after the load belongs to the drain, and not to its last second.
+        index = np.maximum(times_ns[times_ns < run.load_end_s * S] // (step_s * S), 0)
+        index = np.minimum(index, bins - 1)
         counts: Floats = np.bincount(index, minlength=bins)[:bins] / widths
         return counts
 
@@ -252,9 +254,21 @@ class GaugeSeries:
     capacity: float | None
 
 
+# Readings that only ever grow: what matters is how fast.
+_COUNTERS = frozenset({"commits", "rollbacks", "deadlocks"})
+_SOURCES = ("database", "broker", "slots", "placement", "pools")
+
+
+def _rank(series: "GaugeSeries") -> tuple[bool, int, str, str]:
+    """What a fault is seen in first: the parts of the cloud that fill up; what never moved from zero comes last."""
+    is_flat = not any((value != 0).any() for _, _, value in series.lines) or series.name == "up"
+    source = _SOURCES.index(series.source) if series.source in _SOURCES else len(_SOURCES)
+    return is_flat, source, series.source, series.name
+
+
 def gauge_series(run: Run, most_points: int = 400) -> list[GaugeSeries]:
     """Every gauge by source and name; long series keep the highest reading of each stretch, so that no peak is lost."""
-    rows = run.gauges
+    rows = run.gauges[run.gauges["at_ns"] >= 0]
     if not len(rows):
         return []
     found = []
@@ -267,11 +281,16 @@ def gauge_series(run: Run, most_points: int = 400) -> list[GaugeSeries]:
         for label, line in group.groupby(labels, sort=True):
             ordered = line.sort_values("at_ns")
             at, value = (ordered["at_ns"] / S).to_numpy(np.float64), ordered["value"].to_numpy(np.float64)
+            if name in _COUNTERS and len(at) > 1:
+                # A counter that falls was begun anew, by a server that was restarted.
+                value = np.maximum(np.diff(value), 0) / np.maximum(np.diff(at), 1e-3)
+                at = at[1:]
             lines.append((str(label), *_thinned(at, value, most_points)))
         capacities = group["capacity"].dropna().unique()
         capacity = float(capacities[0]) if len(capacities) == 1 else None
-        found.append(GaugeSeries(str(source), str(name), tuple(lines), capacity))
-    return found
+        shown = f"{name} per s" if name in _COUNTERS else str(name)
+        found.append(GaugeSeries(str(source), shown, tuple(lines), capacity))
+    return sorted(found, key=_rank)
 
 
 def _thinned(at: Floats, value: Floats, most: int) -> tuple[Floats, Floats]:

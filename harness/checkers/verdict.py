@@ -111,7 +111,9 @@ def verdict_of(history: History) -> Verdict:
     targets = [Target.of_plan(each) for each in history.plan.get("slos") or []]
     results = judge_targets(history, targets, faults)
     phases = _phases(history, results)
-    found = parts(history.gauges)
+    # While the load lasted: the audit itself fills request slots, and is no user.
+    load_end = max((phase.end_ns for phase in history.phases), default=None)
+    found = parts(history.gauges, 0, load_end)
     findings = [each for answer in answers for each in answer.findings]
     # A target whose phase does not exist belongs to no phase, and counts all the same.
     codes = _codes(history, results, answers, faults)
