@@ -84,7 +84,8 @@ KINDS = {  # program -> target, protocol, what must be installed
 
 
 @pytest.fixture(
-    scope="session", params=["postgresql+broker", pytest.param("mariadb+rabbitmq", marks=pytest.mark.servers)]
+    scope="session",
+    params=["postgresql+broker", pytest.param("mariadb+rabbitmq", marks=pytest.mark.servers("MariaDB", "RabbitMQ"))],
 )
 def servers(request: pytest.FixtureRequest) -> Iterator[dict[str, dict[str, Any]]]:
     """Targets `database` and `broker`, each with all means; servers of our own, of the wheel or of Debian."""
@@ -133,7 +134,10 @@ def servers(request: pytest.FixtureRequest) -> Iterator[dict[str, dict[str, Any]
             parent.wait(10)
             if directory.name == "rabbitmq":
                 epmd_port = str(json.loads((directory / "server.json").read_text())["port"] + 1)
-                subprocess.run(["epmd", "-port", epmd_port, "-kill"], check=False, capture_output=True)
+                kill = ["epmd", "-port", epmd_port, "-kill"]  # refuses as long as it has not seen its node die
+                wait_for(
+                    lambda kill=kill: b"Killed" in subprocess.run(kill, capture_output=True, check=False).stdout, 10
+                )
         subprocess.run(["rm", "-rf", str(base)], check=False)
 
 

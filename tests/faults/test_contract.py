@@ -82,21 +82,7 @@ def events(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("fault", CASES)
-def test_visible_while_on_and_gone_after(fault: str, servers: dict[str, dict[str, Any]]) -> None:
-    target = target_of(fault, servers)
-    before = state_of(target)
-    with holding(fault, target, params_of(fault)) as injection:
-        assert injection.fault.bites(injection.target)
-        assert injection.fault.evidence()
-        record = journals()[0].read()
-        assert record is not None
-        assert [one.fault for one in record.open.values()] == [fault]
-    assert state_of(target) == before
-    assert journals() == []
-
-
-@pytest.mark.parametrize("fault", CASES)
-def test_healed_when_the_body_raises_and_undo_twice_is_undo_once(
+def test_visible_while_on_gone_after_a_body_that_raises_and_undo_twice_is_undo_once(
     fault: str, servers: dict[str, dict[str, Any]]
 ) -> None:
     target = target_of(fault, servers)
@@ -104,15 +90,19 @@ def test_healed_when_the_body_raises_and_undo_twice_is_undo_once(
     records = []
 
     def body() -> None:
-        with holding(fault, target, params_of(fault)):
+        with holding(fault, target, params_of(fault)) as injection:
+            assert injection.fault.bites(injection.target)
+            assert injection.fault.evidence()
             state = journals()[0].read()
             assert state is not None
+            assert [one.fault for one in state.open.values()] == [fault]
             records.append(state.open["1"].record)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         body()
     assert state_of(target) == before
+    assert journals() == []
     process = read_target(target).process
     assert process is not None
     running = process.identity()

@@ -3,16 +3,14 @@
 import base64
 import http.client
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from faults.proxy.__main__ import main
 from tests.faults.conftest import TOKEN, Proxy
-from tests.faults.server import ROOT
 from tests.faults.upstreams import connect, echo, receive, upstream
 
 MakeProxy = Callable[..., Proxy]
@@ -157,12 +155,14 @@ def test_leases_are_shown_renewed_and_released(made: Proxy) -> None:
         ),
     ],
 )
-def test_a_wrong_configuration_is_refused_in_one_line(config: Any, said: str, tmp_path: Path) -> None:
+def test_a_wrong_configuration_is_refused_in_one_line(
+    config: Any, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "proxy.json"
     file.write_text(config if isinstance(config, str) else json.dumps(config))
-    command = [sys.executable, "-m", "faults.proxy", "--config", str(file)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert said in done.stderr
-    assert TOKEN not in done.stderr
+    assert main(["--config", str(file)]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    assert said in shown.err
+    assert TOKEN not in shown.err
