@@ -1,13 +1,9 @@
-"""Brokers to test against: the embedded one as a process, and a real RabbitMQ when the environment names one.
-
-SQUALL_TEST_RABBITMQ=amqp://user:password@host:port/vhost
-"""
+"""Brokers to test against: the embedded one as a process and, marked `servers`, a real RabbitMQ."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import os
 import signal
 import subprocess
 import sys
@@ -16,7 +12,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import httptools
 import orjson
@@ -25,16 +20,11 @@ import uvloop
 
 from harness.emulator.messaging.channel import Channel
 from harness.emulator.messaging.connection import Address, Connection
+from tests.servers import rabbitmq
 
 T = TypeVar("T")
-REAL = os.environ.get("SQUALL_TEST_RABBITMQ", "")
 # Real servers only when asked for: the embedded broker must do without.
-BOTH = [
-    "embedded",
-    pytest.param(
-        "rabbitmq", marks=[pytest.mark.servers, pytest.mark.skipif(not REAL, reason="no SQUALL_TEST_RABBITMQ")]
-    ),
-]
+BOTH = ["embedded", pytest.param("rabbitmq", marks=pytest.mark.servers("RabbitMQ"))]
 
 
 @dataclass
@@ -122,10 +112,9 @@ def stop_embedded(place: Place) -> int:
 
 def real() -> Place:
     """The RabbitMQ that the environment names."""
-    parts = urlsplit(REAL)
-    vhost = unquote(parts.path[1:]) or "/"
-    address = Address(parts.hostname or "", parts.port or 5672, parts.username or "", parts.password or "", vhost)
-    return Place(address)
+    where = rabbitmq.settings()
+    address = Address(where.host, where.port, where.user, where.password, where.virtual_host)
+    return Place(address, (where.host, where.management_port))
 
 
 def run(steps: Coroutine[Any, Any, T], timeout_s: float = 30.0) -> T:

@@ -1,10 +1,8 @@
-"""A small schema on every server that is there: PostgreSQL always, MariaDB where SQUALL_TEST_MARIADB names one."""
+"""A small schema on PostgreSQL and, marked `servers`, on MariaDB."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
@@ -12,6 +10,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Tab
 from harness.emulator import schemas
 from harness.emulator.database import Database
 from harness.emulator.settings import DatabaseSettings
+from tests.servers import mariadb
 
 T = TypeVar("T")
 metadata = MetaData()
@@ -29,26 +28,10 @@ servers = Table(
 Run = Callable[[Callable[[Database], Awaitable[Any]]], Any]
 
 
-def mariadb_settings() -> DatabaseSettings:
-    """From SQUALL_TEST_MARIADB=mysql://user:password@host:port."""
-    parts = urlsplit(os.environ["SQUALL_TEST_MARIADB"])
-    return DatabaseSettings(
-        dialect="mysql",
-        embedded=False,
-        host=parts.hostname or "127.0.0.1",
-        port=parts.port or 3306,
-        user=parts.username or "root",
-        password=parts.password or "",
-        connect_attempts=1,
-    )
-
-
-@pytest.fixture(scope="session", params=["postgresql", pytest.param("mysql", marks=pytest.mark.servers)])
+@pytest.fixture(scope="session", params=["postgresql", pytest.param("mysql", marks=pytest.mark.servers("MariaDB"))])
 def server(request: pytest.FixtureRequest) -> DatabaseSettings:
     if request.param == "mysql":
-        if "SQUALL_TEST_MARIADB" not in os.environ:
-            pytest.skip("SQUALL_TEST_MARIADB names no server")
-        return mariadb_settings()
+        return mariadb.settings(connect_attempts=1)
     settings: DatabaseSettings = request.getfixturevalue("postgres")
     return settings
 
