@@ -89,7 +89,9 @@ class Meter:
     """CPU of every process of a cloud between two moments."""
 
     def __init__(self, cloud: EmbeddedCloud) -> None:
-        self._pids = {process.name: process.pid for process in cloud.status().processes if process.pid}
+        # The supervisor does nothing meanwhile, and all others are its children.
+        found = cloud.status().processes
+        self._pids = {process.name: process.pid for process in found if process.pid and process.name != "supervisor"}
         self._begin = {name: cpu_seconds(pid) for name, pid in self._pids.items()}
 
     def read(self) -> dict[str, float]:
@@ -201,19 +203,49 @@ async def preload(settings: Settings, project: str, image: str, network: str, co
         instances.append((*values, flavor_text, "{}", "{}", "[]"))
         caches.append((uuid, moment, 0, json.dumps([vif])))
         mappings.append((uuid, 2, project, project, 0))
-    columns = """uuid created_at updated_at deleted row_version user_id project_id image_ref kernel_id ramdisk_id hostname
-        launch_index power_state vm_state memory_mb vcpus root_gb ephemeral_gb host node launched_on reservation_id
-        launched_at display_name availability_zone config_drive auto_disk_config progress flavor metadata
-        system_metadata tags""".split()
+    columns = [
+        "uuid",
+        "created_at",
+        "updated_at",
+        "deleted",
+        "row_version",
+        "user_id",
+        "project_id",
+        "image_ref",
+        "kernel_id",
+        "ramdisk_id",
+        "hostname",
+        "launch_index",
+        "power_state",
+        "vm_state",
+        "memory_mb",
+        "vcpus",
+        "root_gb",
+        "ephemeral_gb",
+        "host",
+        "node",
+        "launched_on",
+        "reservation_id",
+        "launched_at",
+        "display_name",
+        "availability_zone",
+        "config_drive",
+        "auto_disk_config",
+        "progress",
+        "flavor",
+        "metadata",
+        "system_metadata",
+        "tags",
+    ]
     await copy(settings, "nova_cell1", "instances", columns, instances)
     await copy(
         settings,
         "nova_cell1",
         "instance_info_caches",
-        "instance_uuid updated_at row_version network_info".split(),
+        ["instance_uuid", "updated_at", "row_version", "network_info"],
         caches,
     )
-    names = "instance_uuid cell_id project_id user_id queued_for_delete".split()
+    names = ["instance_uuid", "cell_id", "project_id", "user_id", "queued_for_delete"]
     await copy(settings, "nova_api", "instance_mappings", names, mappings)
 
 

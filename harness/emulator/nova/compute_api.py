@@ -46,13 +46,15 @@ class ComputeApi:
         return View.of(req.context.version[1], is_admin=req.context.caller.is_admin, base=base_of(req))
 
     async def instance(
-        self, caller: Caller, uuid: str, *, deleted: bool = False
+        self, caller: Caller, uuid: str, *, deleted: bool = False, statement: Statement = instances.GET_INSTANCE
     ) -> tuple[int | None, Mapping[str, Any]]:
         """An instance that the caller may see: (cell id, row); the cell id is None while only a build request exists.
 
+        Args: deleted: a deleted one will do. statement: what to read of a row in a cell; `project_id` and `deleted`
+        must be in it.
         Raises: ApiError 404.
         """
-        cell_id, row = await self.cells.find(uuid)
+        cell_id, row = await self.cells.find(uuid, statement)
         if row is None or not caller.owns(row["project_id"]) or (row["deleted"] and not deleted):
             raise ApiError(404, f"Instance {uuid} could not be found.")
         return cell_id, row

@@ -65,6 +65,16 @@ INSERT_REQUEST_SPEC = Statement(insert(request_specs))
 DELETE_REQUEST_SPEC = Statement(delete(request_specs).where(request_specs.c.instance_uuid == bindparam("uuid")))
 
 GET_INSTANCE = Statement(select(*_WITH_NETWORK).select_from(_JOINED).where(instances.c.uuid == bindparam("uuid")))
+GET_HEAD = Statement(
+    select(
+        instances.c.project_id,
+        instances.c.deleted,
+        instances.c.row_version,
+        instances.c.updated_at,
+        instances.c.host,
+        instances.c.system_metadata,
+    ).where(instances.c.uuid == bindparam("uuid"))
+)
 GET_INSTANCES = Statement(select(*_WITH_NETWORK).select_from(_JOINED).where(in_list(instances.c.uuid, "uuids")))
 INSERT_INSTANCE = Statement(insert(instances))
 DESTROY_INSTANCE = Statement(
@@ -97,10 +107,10 @@ class Cells:
         self.api = api
         self.by_id = {CELL0_ID: cell0, CELL1_ID: cell1}
 
-    async def find(self, uuid: str) -> tuple[int | None, Mapping[str, Any] | None]:
+    async def find(self, uuid: str, statement: Statement = GET_INSTANCE) -> tuple[int | None, Mapping[str, Any] | None]:
         """The instance wherever it is: (cell id, row), (None, build request's instance) or (None, None).
 
-        A deleted instance is found too; look at `deleted`.
+        A deleted instance is found too; look at `deleted`. Args: statement: what to read of a row in a cell.
         """
         mapping = await self.api.fetch_one(GET_MAPPING, uuid=uuid)
         if mapping is None:
@@ -114,7 +124,7 @@ class Cells:
             cell_id = await self.api.fetch_value(GET_MAPPING, uuid=uuid)
             if cell_id is None:
                 return None, None
-        return cell_id, await self.by_id[cell_id].fetch_one(GET_INSTANCE, uuid=uuid)
+        return cell_id, await self.by_id[cell_id].fetch_one(statement, uuid=uuid)
 
     async def faults(self, cell_id: int | None, uuids: Sequence[str]) -> dict[str, Row]:
         """The latest fault of each of these instances."""

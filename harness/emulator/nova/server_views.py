@@ -106,8 +106,8 @@ def detailed(
     minor = view.minor
     uuid: str = row["uuid"]
     vm_state = row["vm_state"]
-    flavor = orjson.loads(row["flavor"])
-    system = orjson.loads(row["system_metadata"])
+    system_text = row["system_metadata"]
+    system = {} if system_text == "{}" else orjson.loads(system_text)
     network_info = [] if row["network_info"] is None else orjson.loads(row["network_info"])
     status = "DELETED" if row["deleted"] else states.status(vm_state, row["task_state"])
     full = not updated or minor >= 75
@@ -116,11 +116,11 @@ def detailed(
         "accessIPv6": row["access_ip_v6"] or "",
         "addresses": {} if vm_state == states.BUILDING else addresses(network_info, extended=full),
         "created": row["created_at"],
-        "flavor": _flavor(flavor, view),
+        "flavor": _flavor(row["flavor"], view),
         "hostId": host_id(row["host"], row["project_id"]) if row["host"] else "",
         "id": uuid,
-        "image": _image(row["image_ref"], system, view),
-        "links": links(view.base, uuid),
+        "image": _image(row["image_ref"], system_text, view),
+        "links": _links(view.base, uuid),
         "metadata": orjson.Fragment(row["metadata"]),
         "name": row["display_name"],
         "status": status,
@@ -140,7 +140,7 @@ def detailed(
     if minor >= 19:
         server["description"] = row["display_description"]
     if minor >= 26:
-        server["tags"] = orjson.loads(row["tags"])
+        server["tags"] = orjson.Fragment(row["tags"])
     if minor >= 63:
         server["trusted_image_certificates"] = None
     if minor >= 73:
@@ -187,7 +187,19 @@ def _add_extended(
     server["os-extended-volumes:volumes_attached"] = []
 
 
-def _flavor(flavor: Mapping[str, Any], view: View) -> dict[str, Any]:
+def _links(base: str, uuid: str) -> orjson.Fragment:
+    """As `links`, already JSON: neither part needs escaping."""
+    return orjson.Fragment(
+        f'[{{"rel":"self","href":"{base}/v2.1/servers/{uuid}"}},{{"rel":"bookmark","href":"{base}/servers/{uuid}"}}]'
+    )
+
+
+@lru_cache(maxsize=256)
+def _flavor(text: str, view: View) -> orjson.Fragment:
+    return orjson.Fragment(orjson.dumps(_flavor_shown(orjson.loads(text), view)))
+
+
+def _flavor_shown(flavor: Mapping[str, Any], view: View) -> dict[str, Any]:
     if view.minor >= 47:
         return {
             "vcpus": flavor["vcpus"],
@@ -204,7 +216,8 @@ def _flavor(flavor: Mapping[str, Any], view: View) -> dict[str, Any]:
     }
 
 
-def _image(image_ref: str | None, system: Mapping[str, Any], view: View) -> dict[str, Any] | str:
+@lru_cache(maxsize=1024)
+def _image(image_ref: str | None, system_text: str, view: View) -> orjson.Fragment | str:
     if not image_ref:
         return ""
     image: dict[str, Any] = {
@@ -212,8 +225,8 @@ def _image(image_ref: str | None, system: Mapping[str, Any], view: View) -> dict
         "links": [{"rel": "bookmark", "href": f"{view.base}/images/{image_ref}"}],
     }
     if view.minor >= 98:
-        image["properties"] = system.get("image_properties") or {}
-    return image
+        image["properties"] = orjson.loads(system_text).get("image_properties") or {}
+    return orjson.Fragment(orjson.dumps(image))
 
 
 def _fault(fault: Mapping[str, Any], *, is_admin: bool) -> dict[str, Any]:

@@ -158,7 +158,8 @@ class ServerResource:
     async def on_get(self, req: Any, resp: Any, server_id: str) -> None:
         caller: Caller = req.context.caller
         require(caller.is_reader, "os_compute_api:servers:show")
-        cell_id, row = await self.api.instance(caller, server_id, deleted=caller.is_admin and False)
+        # A server that was shown before and did not change since is not read again, only its version.
+        cell_id, row = await self.api.instance(caller, server_id, statement=instances.GET_HEAD)
         view = self.api.view(req)
         text: bytes | None = None
         kept = self.api.fragments.of(view)
@@ -168,7 +169,10 @@ class ServerResource:
             text = cached[1]
         if text is None:
             fault = None
-            if row["vm_state"] == "error" or row["deleted"]:
+            if cell_id is not None:
+                cell_id, row = await self.api.instance(caller, server_id)
+                version = version_of(row, utcnow_iso())
+            if row["vm_state"] == "error":
                 fault = (await self.api.cells.faults(cell_id, [server_id])).get(server_id)
             text = orjson.dumps(detailed(row, view, fault=fault))
             kept[server_id] = (version, text)
