@@ -54,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     run_dir = RunDirectory.create(options.run_dir or Path("runs") / f"{experiment.name.replace(' ', '-')}-{run_id}")
     run_dir.write_bytes("experiment.yaml", source.text.encode())
     plan.update(run_id=run_id, mark=f"squall-{run_id}", run_dir=str(run_dir.path.resolve()))
+    venue.keep_logs(run_dir.path / "logs" / "cloud")
     engine = Engine(
         source,
         plan,

@@ -19,7 +19,7 @@ from harness.core.units import duration_ns
 from harness.emulator import cloud as emulator
 from harness.emulator import settings as emulator_settings
 from harness.emulator.settings import Settings
-from harness.experiment import Cloud, Emulator, Experiment
+from harness.experiment import Cloud, Emulator, Experiment, ExperimentInvalid
 from harness.telemetry import Source
 from harness.telemetry.broker import Management
 from harness.telemetry.compute import Hypervisors
@@ -47,6 +47,7 @@ class Venue:
         self._settings = _emulator_settings(cloud.emulator, experiment) if cloud.emulator is not None else None
         self._entry = "demo" if cloud.emulator is not None else cloud.name
         self._admin_entry = "admin" if cloud.emulator is not None else cloud.admin
+        self._logs: Path | None = None
         self._state: Path | None = None
         self._connection: Connection
         self._admin: Connection | None = None
@@ -69,6 +70,10 @@ class Venue:
         if self._settings is not None:
             return {**_PROMISED_TARGETS, **self._given_targets}
         return self._targets(_running_emulator())
+
+    def keep_logs(self, directory: Path) -> None:
+        """Before entering: where the bundled cloud's logs are to stay."""
+        self._logs = directory
 
     def __enter__(self) -> "Venue":
         with ExitStack() as stack:
@@ -134,7 +139,7 @@ class Venue:
         state = Path(tempfile.mkdtemp(prefix="squall-cloud-"))
         stack.callback(shutil.rmtree, state, ignore_errors=True)
         try:
-            cloud = stack.enter_context(emulator.EmbeddedCloud(settings, state))
+            cloud = stack.enter_context(emulator.EmbeddedCloud(settings, state, logs=self._logs))
         except emulator.CloudError as error:
             raise VenueUnavailable(f"the bundled cloud did not start: {error}") from error
         self._state = state
@@ -144,17 +149,17 @@ class Venue:
 
 
 def _emulator_settings(wanted: Emulator, experiment: Experiment) -> Settings:
-    build = emulator_settings.SpreadSettings(
-        low_s=duration_ns(wanted.build.low) / 1e9, high_s=duration_ns(wanted.build.high) / 1e9
-    )
-    return Settings(
-        seed=experiment.seed,
-        time_scale=experiment.time_scale,
-        hypervisors=emulator_settings.HypervisorSettings(count=wanted.hypervisors),
-        database=emulator_settings.DatabaseSettings(group_commit=wanted.group_commit),
-        nova=emulator_settings.NovaSettings(build=build),
-        truth=msgspec.convert(wanted.truth, emulator_settings.TruthSettings),
-    )
+    """Raises: ExperimentInvalid when the experiment names an unknown setting, or a value that it cannot have."""
+    document: dict[str, Any] = {section: dict(values) for section, values in wanted.settings.items()}
+    build = {"low_s": duration_ns(wanted.build.low) / 1e9, "high_s": duration_ns(wanted.build.high) / 1e9}
+    document.setdefault("nova", {})["build"] = build
+    document.setdefault("hypervisors", {})["count"] = wanted.hypervisors
+    document.setdefault("database", {})["group_commit"] = wanted.group_commit
+    document |= {"seed": experiment.seed, "time_scale": experiment.time_scale, "truth": wanted.truth}
+    try:
+        return msgspec.convert(document, Settings)
+    except msgspec.ValidationError as error:
+        raise ExperimentInvalid(f"cloud.emulator.settings: {error}; see docs/emulator.md for what there is") from error
 
 
 def _running_emulator() -> Path | None:

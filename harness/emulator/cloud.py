@@ -74,12 +74,14 @@ class EmbeddedCloud:
         settings: what it is like; ports, passwords and tokens that are missing are filled in.
         state: its directory; made if missing. Logs, settings and clouds.yaml stay there, data does not.
         fixed_ports: keep the ports of the settings; default: free ones.
+        logs: where its logs go instead; the whole state directory is then removed at the end, even when we are killed.
     """
 
-    def __init__(self, settings: Settings, state: Path, *, fixed_ports: bool = False) -> None:
+    def __init__(self, settings: Settings, state: Path, *, fixed_ports: bool = False, logs: Path | None = None) -> None:
         self.settings = settings
         self.state = state
         self._fixed_ports = fixed_ports
+        self._logs = logs
         self._process: subprocess.Popen[bytes] | None = None
         self._parent_end = -1
 
@@ -94,6 +96,10 @@ class EmbeddedCloud:
 
     def start(self) -> None:
         """Returns when every process serves. Raises: CloudError; nothing is left running then."""
+        if self._logs is not None:
+            self._logs.mkdir(parents=True, exist_ok=True)
+            self.state.mkdir(parents=True, exist_ok=True)
+            (self.state / "logs").symlink_to(self._logs.resolve())
         prepare(self.settings, self.state, fixed_ports=self._fixed_ports)
         read_end, self._parent_end = os.pipe()
         try:

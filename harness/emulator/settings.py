@@ -113,7 +113,8 @@ class GlanceSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class PlacementSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    max_allocation_candidates: int = 1000  # what nova's scheduler asks for at most
+    max_allocation_candidates: int = 1000  # what nova's scheduler asks for at most ([scheduler]max_placement_results)
+    randomize_allocation_candidates: bool = False  # large clouds ask for few candidates, and for different ones
     cpu_allocation_ratio: Positive = 4.0
     ram_allocation_ratio: Positive = 1.0
     disk_allocation_ratio: Positive = 1.0

@@ -211,6 +211,8 @@ class Supervisor:
             paths += [self.state / name for name in EPHEMERAL_FILES]
             if self._place is not None:
                 paths.append(self._place.directory)
+            if self.logs.is_symlink():  # kept elsewhere: nothing of this directory need stay
+                paths.append(self.state)
         self._removals.write_text(json.dumps([str(path) for path in paths]))
 
     def _await_ready(self, wanted: list[Child]) -> None:

@@ -3,7 +3,8 @@
 Checked against placement 16.0.0 on 2026-11-22. Every provider is looked at alone: resources of one request are never
 spread over the members of a tree or over sharing providers, and so numbered groups are all to be met by one provider.
 Candidates come in the order in which providers were registered, as the real service's do in effect with
-`randomize_allocation_candidates` off; the query stops at `limit`, so its cost follows the answer, not the cloud.
+`randomize_allocation_candidates` off; with it on they begin at one by lot and go round. Either way the query stops at
+`limit`, so its cost follows the answer, not the cloud.
 """
 
 import re
@@ -31,6 +32,7 @@ _LIMIT = {"type": "string", "pattern": "^[1-9][0-9]*$", "minLength": 1}
 # What each microversion added to the query.
 _ADDED = {"limit": 16, "required": 17, "member_of": 21, "group_policy": 25, "in_tree": 31, "root_required": 35}
 
+_LAST_PROVIDER = Statement(select(func.max(_providers.c.id)))
 _COMMA: Any = literal_column("','")
 _SUMMARIES = Statement(
     select(
@@ -101,7 +103,19 @@ class AllocationCandidates(Resource):
         self.uncached(req, resp)
 
     async def _providers(self, found: filters.Filter, classes: int, limit: int | None) -> list[Any]:
-        shape: tuple[Hashable, ...] = ("candidates", classes, limit is None, *found.shape)
+        if limit is None or not self.placement.settings.randomize_allocation_candidates:
+            return await self._in_order(found, classes, limit, "all")
+        last = await self.placement.database.fetch_value(_LAST_PROVIDER) or 0
+        found.values["first"] = self.placement.runtime.rng.randint(0, last)
+        rows = await self._in_order(found, classes, limit, "from")
+        if len(rows) < limit:
+            rows += await self._in_order(found, classes, limit - len(rows), "before")
+        return rows
+
+    async def _in_order(self, found: filters.Filter, classes: int, limit: int | None, part: str) -> list[Any]:
+        """Providers by id: `all`, or those `from` or `before` the id `first`."""
+        shape: tuple[Hashable, ...] = ("candidates", classes, limit is None, part, *found.shape)
+        first = bindparam("first", type_=_providers.c.id.type)
 
         def build() -> Any:
             statement = (
@@ -111,6 +125,8 @@ class AllocationCandidates(Resource):
                 .where(*(condition() for condition in found.conditions))
                 .order_by(_providers.c.id)
             )
+            if part != "all":
+                statement = statement.where(_providers.c.id >= first if part == "from" else _providers.c.id < first)
             return statement if limit is None else statement.limit(bindparam("limit"))
 
         values = found.values if limit is None else {**found.values, "limit": limit}
