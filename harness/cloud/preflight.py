@@ -80,7 +80,7 @@ def servers_wanted(plan: Mapping[str, Any]) -> int:
 
 def _service(cloud: Cloud, service: str, where: str) -> Problem | None:
     try:
-        if cloud.proxy(service).get_endpoint():
+        if cloud.endpoint(service):
             return None
         got = "no endpoint"
     except (

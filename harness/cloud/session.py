@@ -62,6 +62,10 @@ class Cloud:
                 self._proxies[service] = found
         return found
 
+    def endpoint(self, service: str) -> str | None:
+        """The URL a service is reached at, by catalog and configuration.  Raises as `proxy` does."""
+        return endpoint_of(self.proxy(service))
+
     def microversion(self, service: str, wanted: str) -> str | None:
         """The highest microversion up to `wanted` that the service offers; None where it has none."""
         key = (service, wanted)
@@ -108,6 +112,12 @@ def connect(
             cloud_region.config["api_timeout"] = timeout_s
     sdk = openstack.connection.Connection(config=cloud_region)
     return Cloud(sdk, name=cloud_name or cloud_region.name, level=level, region=cloud_region.region_name)
+
+
+def endpoint_of(proxy: Any) -> str | None:
+    """An adapter's endpoint. The identity proxy's own `get_endpoint` is something else: one of Keystone's resources."""
+    found = openstack.proxy.Proxy.get_endpoint(proxy)
+    return None if found is None else str(found)
 
 
 def accelerate(proxy: Any) -> None:
@@ -188,7 +198,7 @@ class FastProxy:
                 self._fast_auth, self._fast_headers = auth_headers, {}
             self._fast_token_until = now + TOKEN_RECHECK_S
         if now >= self._fast_base_until:
-            self._fast_base = str(proxy.get_endpoint()).rstrip("/")
+            self._fast_base = str(endpoint_of(proxy)).rstrip("/")
             self._fast_base_until = now + ENDPOINT_RECHECK_S
         microversion = kwargs.get("microversion") or proxy.default_microversion
         json = kwargs.get("json")

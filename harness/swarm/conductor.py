@@ -165,7 +165,8 @@ class Conductor:
 
     def _flush_seconds(self, *, everything: bool = False) -> None:
         """Tell the engine of each second that all workers have reported, or that has waited long enough."""
-        assert self._clock is not None
+        if self._clock is None:
+            return  # stopped before it began
         alive = self.workers - len(self._lost)
         for second in sorted(self._seconds):
             parts = self._seconds[second]

@@ -169,6 +169,8 @@ class Attached:
         self._conductor.is_finished.wait()
         if self._conductor.failure:
             log.error("%s", self._conductor.failure)
+            with contextlib.suppress(OSError):
+                link.send({"type": "stop_request"})
         link.close()
 
     def _watch_workers(self, conductor: Conductor, names: list[str]) -> None:

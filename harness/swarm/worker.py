@@ -4,6 +4,7 @@ It speaks with the conductor on the master by Locust's messages, through a `send
 worker process, and in a single process where both sides live together.
 """
 
+import contextlib
 import logging
 import random
 import time
@@ -14,8 +15,10 @@ from typing import Any
 import gevent
 import gevent.event
 import gevent.pool
+import keystoneauth1.exceptions
 from locust.stats import RequestStats
 
+from harness.cloud import compute
 from harness.cloud.api import Api, RequestFailed
 from harness.cloud.readiness import Seen
 from harness.cloud.session import Cloud, connect
@@ -64,6 +67,11 @@ class Worker:
         try:
             self.cloud = connect(plan["cloud"], level=plan["level"], region=plan.get("region"))
             self.project = plan.get("project") or self.cloud.project_id
+            # Discovery is no part of the load: it must not happen, slowly, in the run's first second.
+            for service in ("compute", "network", "image", "identity"):
+                with contextlib.suppress(keystoneauth1.exceptions.ClientException, AttributeError):
+                    self.cloud.endpoint(service)
+            compute.microversion(Api(self.cloud))
             for swarm in plan["swarms"]:
                 made = find(swarm["scenario"])(swarm.get("options") or {})
                 made.prepare(Api(self.cloud, timeout_s=swarm.get("deadline_s")))

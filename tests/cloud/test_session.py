@@ -28,6 +28,8 @@ def test_the_verbs_work_at_both_levels(small: SmallCloud, connection: Cloud) -> 
     assert compute.delete_server(api, made.body["server"]["id"]).exchange.status == 404
     assert [each["name"] for each in network.list_networks(api)] == ["private"]
     assert identity.issue_token(api) == "a-token"
+    assert connection.endpoint("identity") == f"{small.url}/v3"
+    assert connection.proxy("identity").get("/").json()["version"]["id"] == "v3.14"
     assert compute.limits(api)["maxTotalInstances"] == 10
     assert [exchange.route for exchange in seen] == [
         "POST /servers", "GET /servers/detail", "GET /servers/{id}", "DELETE /servers/{id}", "DELETE /servers/{id}",

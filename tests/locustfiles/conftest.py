@@ -1,0 +1,5 @@
+"""The bundled cloud, whole, once."""
+
+from tests.emulator.conftest import cloud
+
+__all__ = ["cloud"]
