@@ -171,6 +171,8 @@ def gauges(run: Run) -> list[Figure]:
 
 def _unit(name: str) -> str:
     """The unit that a gauge's name ends in, else that it counts something."""
+    if name.endswith(" per s"):
+        return "per s"
     last = name.rsplit(" ", 1)[-1]
     return last if last in ("MiB", "GiB", "cores", "ms", "s", "paused") else "number"
 

@@ -184,8 +184,8 @@ def _fault_rows(run: Run) -> list[list[dict[str, Any]]]:
     rows: list[tuple[float, list[dict[str, Any]]]] = []
     for fault in sorted(run.faults, key=lambda each: each.start_s):
         shown = _fault_bar(fault, run)
-        # A name takes about 13 % of the narrowest page that this is made for.
-        end = shown["left"] + max(shown["width"], 1.0 * len(fault.name))
+        # A letter takes about 1.9 % of the narrowest page that this is made for.
+        end = shown["left"] + max(shown["width"], 1.9 * len(fault.name))
         for index, (taken, row) in enumerate(rows):
             if shown["left"] >= taken:
                 row.append(shown)
@@ -309,7 +309,8 @@ def _interval_words(target: dict[str, Any]) -> str:
 
 
 def _part_words(part: dict[str, Any]) -> str:
-    return f"{part['source']} {part['name']}" + (f" ({part['labels']})" if part["labels"] else "")
+    source, name = str(part["source"]), str(part["name"])
+    return (name if source in name else f"{source} {name}") + (f" ({part['labels']})" if part["labels"] else "")
 
 
 def _percent(value: float) -> str:

@@ -35,7 +35,8 @@ def verdict_table(verdict: dict[str, Any], *, width: int | None = None, coloured
     lines += _audit(verdict, width, paint)
     if first := verdict.get("first_saturated"):
         label = f" ({_plain(first['labels'])})" if first.get("labels") else ""
-        lines += ["", f"first saturated: {_plain(first['source'])} {_plain(first['name'])}{label}"]
+        words = first["name"] if first["source"] in first["name"] else f"{first['source']} {first['name']}"
+        lines += ["", f"first saturated: {_plain(words)}{label}"]
     lines += ["", *_conclusion(verdict, width, paint)]
     return "\n".join(lines).strip("\n")
 

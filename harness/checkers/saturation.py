@@ -34,7 +34,8 @@ class Part(Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        return f"{self.source} {self.name}" + (f" ({self.labels})" if self.labels else "")
+        words = self.name if self.source in self.name else f"{self.source} {self.name}"
+        return words + (f" ({self.labels})" if self.labels else "")
 
 
 def parts(gauges: pd.DataFrame, start_ns: int | None = None, end_ns: int | None = None) -> list[Part]:
