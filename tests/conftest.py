@@ -1,6 +1,6 @@
 """The tests marked `servers`: what they need is started once, before the first that needs it, and surely ended.
 
-`pytest.mark.servers("MariaDB", "RabbitMQ", "Chromium")` names what a test needs. Where servers are is in the environment:
+`pytest.mark.servers("MariaDB", "RabbitMQ", "Chromium")` names what a test needs. The environment says where it is:
 
     SQUALL_TEST_MARIADB=mysql://user:password@host:port
     SQUALL_TEST_RABBITMQ=amqp://user:password@host:port/vhost
@@ -27,7 +27,7 @@ _left_out = pytest.StashKey[Counter[str]]()
 
 
 def needed(item: pytest.Item) -> list[str]:
-    """The servers that a test needs. Raises: pytest.UsageError for a name that is none, and for a mark without names."""
+    """The servers that a test needs. Raises: pytest.UsageError for a mark that names none, or one that is not known."""
     named = [name for mark in item.iter_markers("servers") for name in mark.args or ("",)]
     if unknown := set(named).difference(SERVERS):
         raise pytest.UsageError(f"{item.nodeid}: wanted servers({', '.join(SERVERS)}), got {sorted(unknown)}")

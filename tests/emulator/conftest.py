@@ -1,5 +1,6 @@
 """Fixtures of the emulator's tests: a whole cloud once for a session, a PostgreSQL once for a session."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,13 +11,20 @@ import pytest
 from harness.emulator.cloud import EmbeddedCloud
 from harness.emulator.settings import DatabaseSettings, HypervisorSettings, Settings
 from harness.emulator.standalone import StandalonePostgres
+from tests.servers import mariadb, rabbitmq
 
 
-@pytest.fixture(scope="session")
-def cloud() -> Iterator[EmbeddedCloud]:
+@pytest.fixture(
+    scope="session",
+    params=["embedded", pytest.param("mariadb-rabbitmq", marks=pytest.mark.servers("MariaDB", "RabbitMQ"))],
+)
+def cloud(request: pytest.FixtureRequest) -> Iterator[EmbeddedCloud]:
     """All five services, 20 hypervisors, clocks ten times as fast, on free ports; `.clouds_yaml`, `.url("nova")`."""
     settings = Settings(time_scale=0.1, hypervisors=HypervisorSettings(count=20))
     settings.database.fsync = False
+    if request.param != "embedded":
+        settings.database = mariadb.settings(prefix=f"cloud_{os.getpid()}_")
+        settings.broker = rabbitmq.settings()
     state = Path(tempfile.mkdtemp(prefix="squall-test-"))
     try:
         with EmbeddedCloud(settings, state) as running:

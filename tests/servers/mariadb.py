@@ -35,16 +35,16 @@ def start(processes: Processes) -> dict[str, str]:
         timeout=60,
         check=False,
         cwd="/",
-        **as_user(user),  # type: ignore[call-overload]
+        **as_user(user),
     )
     if done.returncode != 0:
         raise ServerFailed(f"{install}: {done.stdout[-1000:]}{done.stderr[-1000:]}")
     first = home / "first.sql"  # run before anybody can connect
     first.touch(mode=0o600)
     first.write_text(
-        "ALTER USER root@localhost IDENTIFIED BY '{0}';\n"
-        "CREATE USER squall@'127.0.0.1' IDENTIFIED BY '{0}';\n"
-        "GRANT ALL ON *.* TO squall@'127.0.0.1' WITH GRANT OPTION;\n".format(password)
+        f"ALTER USER root@localhost IDENTIFIED BY '{password}';\n"
+        f"CREATE USER squall@'127.0.0.1' IDENTIFIED BY '{password}';\n"
+        "GRANT ALL ON *.* TO squall@'127.0.0.1' WITH GRANT OPTION;\n"
     )
     if user is not None:
         shutil.chown(first, user)

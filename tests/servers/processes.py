@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness import supervise
 from harness.emulator.cloud import free_port
@@ -95,7 +96,7 @@ class Processes:
         self._pids.drop(name)
 
     def close(self) -> None:
-        """End what still runs, the last started first, and remove the directory; nothing of it is worth an orderly end."""
+        """End what still runs, the last started first, in no orderly way, and remove the directory."""
         for name in reversed(list(self._running)):
             self.end(name, signal.SIGKILL)
         self._pids.remove()
@@ -103,7 +104,7 @@ class Processes:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def as_user(user: str | None) -> dict[str, object]:
+def as_user(user: str | None) -> dict[str, Any]:
     """Arguments of Popen that make a process another user's."""
     if user is None:
         return {}

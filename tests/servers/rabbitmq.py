@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from harness.emulator.settings import BrokerSettings
-
 from tests.servers.processes import Processes, accepts, port, program, unprivileged
 
 VARIABLES = ("SQUALL_TEST_RABBITMQ", "SQUALL_TEST_RABBITMQ_MANAGEMENT")
