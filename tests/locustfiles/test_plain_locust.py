@@ -113,7 +113,7 @@ def test_start_and_stop_in_the_page_each_make_a_run_of_their_own(
     operations = RunDirectory(second).read("operations").to_pandas()
     assert operations["error"].isna().all(), operations["error"].dropna().tolist()
     creates = operations[operations["kind"] == "server.create"]
-    assert creates["swarm"].value_counts().to_dict() == {"one post": 5, "posts": 3, "life": 1}
+    assert creates["swarm"].astype(str).value_counts().to_dict() == {"one post": 5, "posts": 3, "life": 1}
     assert creates["ready_ns"].notna().all()
     assert creates[creates["swarm"] != "one post"]["gone_ns"].notna().all()
     assert {
