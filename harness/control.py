@@ -67,6 +67,8 @@ class ControlServer:
         return {"SQUALL_CONTROL": self.address, "SQUALL_TOKEN": self.token}
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`, which would take one more client otherwise
         self._listener.close()
         for link in list(self._links):
             link.close()

@@ -43,7 +43,7 @@ FOREIGN = {  # library -> the only parts that may import it
     "docker": {"faults"},
     "pandas": {"reports", "harness.checkers"},
     "falcon": {"harness.emulator"},
-    "asyncio": {"harness.emulator", "harness.telemetry", "faults"},
+    "asyncio": {"harness.emulator", "harness.telemetry", "harness.venue", "faults"},
 }
 
 

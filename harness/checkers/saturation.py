@@ -7,6 +7,8 @@ import pandas as pd
 from msgspec import Struct
 
 SATURATED = 0.95  # of capacity; a pool is not seen at its very edge between two readings
+# What makes work wait when it is full, and nothing fail: a burst fills it at once, and that is no want of room.
+_WAITS = frozenset({"request slots", "busy cores"})
 _LASTING = 2  # readings in a row: one is an instant, two are a state
 
 
@@ -78,8 +80,8 @@ def first_saturated(found: list[Part]) -> Part | None:
 
 
 def headroom(found: list[Part]) -> tuple[float, Part | None]:
-    """The room left in the fullest part, and that part; NaN and None when nothing has a capacity."""
-    least = min(found, key=lambda part: (part.headroom, part.title), default=None)
+    """The room left in the fullest part that refuses when it is full, and that part; NaN and None without any."""
+    least = min((part for part in found if part.name not in _WAITS), key=lambda part: (part.headroom, part.title), default=None)
     return (math.nan, None) if least is None else (least.headroom, least)
 
 

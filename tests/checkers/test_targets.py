@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -367,3 +368,14 @@ def test_a_whole_verdict_has_no_infinities_or_nans() -> None:
 
     document = msgspec.json.decode(msgspec.json.encode(verdict_of(world.history())))
     assert all(math.isfinite(each) for each in numbers(document))
+
+
+def test_full_request_slots_are_saturation_but_no_want_of_headroom() -> None:
+    rows = [(0, "slots", "request slots", 8.0, 8.0), (S, "slots", "request slots", 8.0, 8.0)]
+    rows += [(0, "database", "connections", 40.0, 100.0), (S, "database", "connections", 40.0, 100.0)]
+    gauges = pd.DataFrame(rows, columns=["at_ns", "source", "name", "value", "capacity"]).assign(labels="")
+    found = parts(gauges)
+    assert headroom(found)[0] == pytest.approx(0.6)
+    saturated = first_saturated(found)
+    assert saturated is not None
+    assert saturated.name == "request slots"
