@@ -12,6 +12,12 @@ def list_providers(api: Api) -> list[dict[str, Any]]:
     return list(_get(api, "/resource_providers", "/resource_providers")["resource_providers"])
 
 
+def provider_summaries(api: Api) -> dict[str, dict[str, dict[str, int]]]:
+    """Capacity and use of every provider with a VCPU to spare, by uuid and resource class, in one request."""
+    found = _get(api, "/allocation_candidates", "/allocation_candidates?resources=VCPU:1")["provider_summaries"]
+    return {uuid: dict(each["resources"]) for uuid, each in found.items()}
+
+
 def inventories(api: Api, provider: str) -> dict[str, dict[str, Any]]:
     path = f"/resource_providers/{provider}/inventories"
     return dict(_get(api, "/resource_providers/{uuid}/inventories", path)["inventories"])

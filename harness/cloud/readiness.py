@@ -5,9 +5,10 @@ list of servers per tick, only of what changed; the tick adapts to what a list c
 every finding as its resolution. A poll that failed is a failed poll: it says nothing about any server.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from statistics import median
 from typing import Any
 
 from harness.cloud import compute, network
@@ -76,6 +77,7 @@ class Watcher:
         self._refreshed_ns: int | None = None
         self._listed_ns: int | None = None
         self._was_idle = True
+        self._costs_s: deque[float] = deque(maxlen=5)
 
     def expect(self, name: str, operation_id: int, *, until: str = "ready") -> None:
         """Follow a server by its name (Nova gives ids late and not for all of a burst) until it is `ready`, `gone`,
@@ -126,8 +128,9 @@ class Watcher:
         return found
 
     def _adapt(self, started_ns: int) -> None:
-        cost_s = (self._api.clock.now_ns() - started_ns) / S
-        self.wait_s = min(LONGEST_TICK_S, max(SHORTEST_TICK_S, cost_s * COST_SHARE))
+        # The median: one list that hung with the cloud says nothing about what the next one will cost.
+        self._costs_s.append((self._api.clock.now_ns() - started_ns) / S)
+        self.wait_s = min(LONGEST_TICK_S, max(SHORTEST_TICK_S, median(self._costs_s) * COST_SHARE))
 
     def _list_servers(self, now_ns: int) -> None:
         whole = self._newest is None or self._refreshed_ns is None or now_ns - self._refreshed_ns > round(REFRESH_S * S)
