@@ -160,6 +160,9 @@ def clean(options: argparse.Namespace) -> int:
     if options.run is not None:
         described = RunDirectory.open(options.run).read_json("run.json")
         mark, entry = mark or f"squall-{described['run_id']}", entry or described.get("cloud")
+        if not entry:
+            print(f"nothing to clean: {described.get('venue', 'its cloud')} went away with the run")
+            return 0
     if not mark or not entry:
         raise ExperimentInvalid("wanted a run directory, or --mark and --cloud; see: squall clean --help")
     if not mark.startswith("squall-"):

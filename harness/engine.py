@@ -159,6 +159,7 @@ class Engine:
             "token": control.token,
             "plan": str(self._run.path / "plan.json"),
             "run_dir": str(self._run.path),
+            "clouds_file": self._venue.clouds_file,
         }
         for path in (self._options.control_file, self._options.attach):
             if path is not None:
@@ -379,6 +380,7 @@ class Engine:
             "seed": self._plan["seed"],
             "level": self._plan["level"],
             "venue": self._venue.describe(),
+            "cloud": self._venue.entry,
             **fingerprint(),
         }
         self._run.write_json("run.json", {**document, **entries})

@@ -58,6 +58,16 @@ class Venue:
         """Whether the cloud goes away with the run, and everything in it."""
         return self._settings is not None
 
+    @property
+    def entry(self) -> str | None:
+        """Its name in clouds.yaml; None when it goes away with the run, clouds.yaml and all."""
+        return None if self.is_disposable else self._entry
+
+    @property
+    def clouds_file(self) -> str | None:
+        """The clouds.yaml of a cloud that was made for the run; None when processes find theirs as we found it."""
+        return str(self._state / "clouds.yaml") if self.is_disposable and self._state is not None else None
+
     def describe(self) -> str:
         """In one line for people."""
         if self._settings is not None:

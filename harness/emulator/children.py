@@ -15,6 +15,7 @@ from harness.emulator.control_port import Peer
 from harness.emulator.settings import Settings, write_private
 
 BACKING = ("database", "broker", "proxy")
+FAULTY = ("database", "broker")  # a fault may end them, so only a fault, or a person, starts them again
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 

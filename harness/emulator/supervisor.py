@@ -9,8 +9,9 @@ has one thread and no event loop. It is told what to do through a socket (JSON l
     {"do": "restart", "name": "database"}             answered when it is ready again, or cannot be
     {"do": "down"}                                    answered when everything has ended
 
-A service that ends unasked is started again after a second, as systemd and kolla do; database, broker and proxy are
-not: those come back by `restart`, from the fault that ended them or from the operator.
+A service that ends unasked is started again after a second, as systemd and kolla do, and so is the proxy, without the
+toxics it had; database and broker are not: those come back by `restart`, from the fault that ended them or from the
+operator.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from pathlib import Path
 from harness import supervise
 from harness.emulator import postgres
 from harness.emulator import settings as settings_module
-from harness.emulator.children import BACKING, Child, spawn_broker, spawn_proxy
+from harness.emulator.children import BACKING, FAULTY, Child, spawn_broker, spawn_proxy
 from harness.emulator.control_port import ControlPort, Peer
 from harness.emulator.settings import Settings
 
@@ -316,7 +317,7 @@ class Supervisor:
         elif child.restarting:
             child.restarting = False
             child.restart_at = now
-        elif child.wanted and child.name not in BACKING and self.settings.supervision.restart_services:
+        elif child.wanted and child.name not in FAULTY and self.settings.supervision.restart_services:
             child.restart_at = now + self.settings.scaled(self.settings.supervision.restart_delay_s)
 
     def _restart_due(self) -> None:
