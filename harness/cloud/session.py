@@ -90,16 +90,26 @@ class Cloud:
 
 
 def connect(
-    cloud_name: str | None, *, level: str = "adapter", region: str | None = None, timeout_s: float | None = None
+    cloud_name: str | None,
+    *,
+    level: str = "adapter",
+    region: str | None = None,
+    timeout_s: float | None = None,
+    clouds_file: str | None = None,
 ) -> Cloud:
     """Connect to an entry of clouds.yaml, found by openstacksdk's own rules (OS_CLIENT_CONFIG_FILE, ...).
 
-    Nothing is sent before the first use. timeout_s bounds each request that brings no timeout of its own.
+    Nothing is sent before the first use. timeout_s bounds each request that brings no timeout of its own. clouds_file
+    is the one file to look in, whatever the environment says.
     Raises: CloudError for an unknown level or entry, with what was found instead.
     """
     if level not in LEVELS:
         raise CloudError(f"client level: wanted one of {', '.join(LEVELS)}, got {level!r}")
-    config = OpenStackConfig(session_constructor=_fast_session if level == "adapter" else None)
+    config = OpenStackConfig(
+        config_files=None if clouds_file is None else [clouds_file],
+        load_envvars=clouds_file is None,
+        session_constructor=_fast_session if level == "adapter" else None,
+    )
     try:
         cloud_region = config.get_one(cloud=cloud_name, region_name=region)
     except openstack.exceptions.ConfigException as error:

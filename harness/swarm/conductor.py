@@ -79,7 +79,8 @@ class Conductor:
     def _go(self, epoch_ns: int) -> None:
         self._clock = RunClock(epoch_ns)
         # The watcher is its own client at the level of the run, and its requests are recorded like everybody's.
-        cloud = connect(self.plan["cloud"], level=self.plan["level"], region=self.plan.get("region"))
+        where, file = self.plan.get("region"), self.plan.get("clouds_file")
+        cloud = connect(self.plan["cloud"], level=self.plan["level"], region=where, clouds_file=file)
         place = {"cloud": cloud.name, "region": cloud.region, "project": self.plan.get("project")}
         wall_s = (wall_ns() - self._clock.now_ns()) / S
         self._recorder = Recorder(Path(self.plan["run_dir"]), "master", place, None, wall_s)

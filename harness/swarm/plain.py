@@ -151,6 +151,7 @@ class Attached:
 
     def _serve(self, address: Mapping[str, Any]) -> None:
         plan = json.loads(Path(address["plan"]).read_text())
+        plan["clouds_file"] = address.get("clouds_file")  # the engine's own cloud is none that our environment knows
         self._link = link = connect(address["address"], address["token"])
         if isinstance(self._runner, MasterRunner):
             names = list(self._runner.clients)

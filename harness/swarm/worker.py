@@ -65,7 +65,9 @@ class Worker:
         self._swarm_numbers = {swarm["name"]: number for number, swarm in enumerate(plan["swarms"])}
         self._scenarios: dict[str, Scenario] = {}
         try:
-            self.cloud = connect(plan["cloud"], level=plan["level"], region=plan.get("region"))
+            self.cloud = connect(
+                plan["cloud"], level=plan["level"], region=plan.get("region"), clouds_file=plan.get("clouds_file")
+            )
             self.project = plan.get("project") or self.cloud.project_id
             # Discovery is no part of the load: it must not happen, slowly, in the run's first second.
             for service in ("compute", "network", "image", "identity"):
