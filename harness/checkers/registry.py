@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from harness.checkers import audit
-from harness.checkers.finding import CODES, Answer, Evidence, answer
+from harness.checkers.finding import FOREIGN_RESIDUE, Answer, Code, Evidence, answer
 from harness.checkers.history import History
 from harness.checkers.snapshot import Missing
 
@@ -27,13 +27,14 @@ class Checker:
     name: str
     question: str
     invariants: tuple[str, ...]
-    codes: tuple[str, ...]
+    codes: tuple[Code, ...]
     check: Callable[[History], Evidence]
 
 
 def checkers() -> list[Checker]:
-    """All checkers, by name.  Raises ValueError on two of one name or on an unknown finding code."""
+    """All checkers, by name.  Raises ValueError on two of one name, or on two that declare one finding code."""
     found: dict[str, Checker] = {}
+    owners: dict[str, str] = {}
     modules = [f"{audit.__name__}.{module.name}" for module in pkgutil.iter_modules(audit.__path__)]
     candidates = [getattr(importlib.import_module(name), "CHECKER", None) for name in sorted(modules)]
     candidates += [point.load() for point in entry_points(group="squall.checkers")]
@@ -42,8 +43,11 @@ def checkers() -> list[Checker]:
             continue
         if checker.name in found:
             raise ValueError(f"two checkers are called {checker.name!r}; rename one of them")
-        if unknown := set(checker.codes) - set(CODES):
-            raise ValueError(f"checker {checker.name!r} reports unknown finding codes: {', '.join(sorted(unknown))}")
+        for code in checker.codes:
+            if owners.setdefault(code.name, checker.name) != checker.name:
+                raise ValueError(
+                    f"finding code {code.name!r} is declared by {owners[code.name]!r} and {checker.name!r}"
+                )
         found[checker.name] = checker
     return [found[name] for name in sorted(found)]
 
@@ -52,7 +56,9 @@ def ask(checker: Checker, history: History) -> Answer:
     """One checker's answer. A checker that lacks data or crashes is unknown, with the reason; it never passes."""
     try:
         evidence = checker.check(history)
-        strangers = {each.code for each in evidence.findings} - {*checker.codes, "foreign_residue"}
+        strangers = {each.code for each in evidence.findings} - {
+            code.name for code in (*checker.codes, FOREIGN_RESIDUE)
+        }
         assert not strangers, f"{checker.name} reports codes that it does not declare: {strangers}"
     except Missing as reason:
         evidence = Evidence(doubts=[str(reason)])

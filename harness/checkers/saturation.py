@@ -81,7 +81,9 @@ def first_saturated(found: list[Part]) -> Part | None:
 
 def headroom(found: list[Part]) -> tuple[float, Part | None]:
     """The room left in the fullest part that refuses when it is full, and that part; NaN and None without any."""
-    least = min((part for part in found if part.name not in _WAITS), key=lambda part: (part.headroom, part.title), default=None)
+    least = min(
+        (part for part in found if part.name not in _WAITS), key=lambda part: (part.headroom, part.title), default=None
+    )
     return (math.nan, None) if least is None else (least.headroom, least)
 
 

@@ -1,10 +1,13 @@
 """I11: is every address, and every MAC, given out once per network?"""
 
 from harness.checkers.audit.ports import is_ours
-from harness.checkers.finding import Affected, Evidence, finding
+from harness.checkers.finding import Affected, Code, Evidence, finding
 from harness.checkers.history import History
 from harness.checkers.registry import Checker
 from harness.checkers.snapshot import Port
+
+DUPLICATE_ADDRESS = Code("duplicate_address", "I11", "S1", "One address on one network is given to more than one port.")
+DUPLICATE_MAC = Code("duplicate_mac", "I11", "S1", "One MAC address on one network is given to more than one port.")
 
 
 def check(history: History) -> Evidence:
@@ -17,8 +20,8 @@ def check(history: History) -> Evidence:
             by_address.setdefault((port.network_id, ip), []).append(port)
         if port.mac:
             by_mac.setdefault((port.network_id, port.mac), []).append(port)
-    evidence.findings += finding("duplicate_address", _shared(history, by_address), "share an address on one network")
-    evidence.findings += finding("duplicate_mac", _shared(history, by_mac), "share a MAC on one network")
+    evidence.findings += finding(DUPLICATE_ADDRESS, _shared(history, by_address), "share an address on one network")
+    evidence.findings += finding(DUPLICATE_MAC, _shared(history, by_mac), "share a MAC on one network")
     return evidence
 
 
@@ -36,6 +39,6 @@ CHECKER = Checker(
     name="addresses",
     question="Is every address and every MAC given out once per network?",
     invariants=("I11",),
-    codes=("duplicate_address", "duplicate_mac"),
+    codes=(DUPLICATE_ADDRESS, DUPLICATE_MAC),
     check=check,
 )

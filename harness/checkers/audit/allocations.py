@@ -4,10 +4,20 @@
 that the scheduler claimed for them, and nothing ever takes them up again.
 """
 
-from harness.checkers.finding import Affected, Evidence, finding
+from harness.checkers.finding import FOREIGN_RESIDUE, Affected, Code, Evidence, finding
 from harness.checkers.history import History
 from harness.checkers.registry import Checker
 from harness.checkers.snapshot import Missing, Provider, Server
+
+ALLOCATION_MISSING = Code(
+    "allocation_missing", "I4", "S2", "A server runs on a host that Placement has not reserved for it."
+)
+ALLOCATION_MISMATCH = Code(
+    "allocation_mismatch", "I4", "S2", "What Placement holds for the server is not its flavor on its host."
+)
+LEAKED_ALLOCATION = Code(
+    "leaked_allocation", "I5", "S2", "Placement holds resources for a server that does not run anywhere."
+)
 
 Held = list[tuple[Provider, dict[str, float]]]
 
@@ -33,14 +43,10 @@ def check(history: History) -> Evidence:
                 leaked.append(Affected("server", server.id, server.name, age_s, detail))
     orphans, foreign = _orphans(history, held)
     evidence.checked += len(held)
-    evidence.findings += finding("allocation_missing", missing, "running without an allocation", invariant="I4")
-    evidence.findings += finding(
-        "allocation_mismatch", mismatched, "allocated differently than they run", invariant="I4"
-    )
-    evidence.findings += finding("leaked_allocation", leaked + orphans, "resources held for servers that run nowhere")
-    evidence.findings += finding(
-        "foreign_residue", foreign, "new allocations of consumers that no list of servers shows"
-    )
+    evidence.findings += finding(ALLOCATION_MISSING, missing, "running without an allocation", invariant="I4")
+    evidence.findings += finding(ALLOCATION_MISMATCH, mismatched, "allocated differently than they run", invariant="I4")
+    evidence.findings += finding(LEAKED_ALLOCATION, leaked + orphans, "resources held for servers that run nowhere")
+    evidence.findings += finding(FOREIGN_RESIDUE, foreign, "new allocations of consumers that no list of servers shows")
     if young:
         evidence.doubts.append(f"{young} servers in BUILD hold allocations and are too young to be called stuck")
     if hidden := sum(server.hides_its_host for server in history.our_servers(history.after)):
@@ -96,6 +102,6 @@ CHECKER = Checker(
     name="allocations",
     question="Does Placement hold what each server needs on its host, and nothing for nobody?",
     invariants=("I4", "I5"),
-    codes=("allocation_missing", "allocation_mismatch", "leaked_allocation"),
+    codes=(ALLOCATION_MISSING, ALLOCATION_MISMATCH, LEAKED_ALLOCATION),
     check=check,
 )

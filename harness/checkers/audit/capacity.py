@@ -1,9 +1,11 @@
 """I6: is no provider given away beyond (total - reserved) x allocation ratio?"""
 
-from harness.checkers.finding import Affected, Evidence, finding
+from harness.checkers.finding import Affected, Code, Evidence, finding
 from harness.checkers.history import History
 from harness.checkers.registry import Checker
 from harness.checkers.snapshot import Provider, Snapshot
+
+OVER_CAPACITY = Code("over_capacity", "I6", "S1", "More is allocated on a provider than it has to give.")
 
 
 def check(history: History) -> Evidence:
@@ -16,7 +18,7 @@ def check(history: History) -> Evidence:
             name = next(each.name for each in history.after.providers if each.uuid == provider)
             over.append(Affected("provider", provider, name, detail=f"{resource}: {used:g} of {capacity:g} given away"))
     evidence.checked = len(history.after.providers)
-    evidence.findings += finding("over_capacity", over, "given away beyond their capacity")
+    evidence.findings += finding(OVER_CAPACITY, over, "given away beyond their capacity")
     return evidence
 
 
@@ -44,6 +46,6 @@ CHECKER = Checker(
     name="capacity",
     question="Is no provider given away beyond its capacity?",
     invariants=("I6",),
-    codes=("over_capacity",),
+    codes=(OVER_CAPACITY,),
     check=check,
 )

@@ -7,10 +7,12 @@ given, and usages are compared after other people's servers have been taken out 
 from typing import Any
 
 from harness.checkers.audit.usage import bounds, nova_usage, placement_usage
-from harness.checkers.finding import Affected, Evidence, finding
+from harness.checkers.finding import Affected, Code, Evidence, finding
 from harness.checkers.history import History
 from harness.checkers.registry import Checker
 from harness.checkers.snapshot import Missing
+
+NOT_CONSERVED = Code("not_conserved", "I21", "S2", "After the clean-up the cloud is not what it was before the run.")
 
 _PARTS = {
     **{"servers": "server", "ports": "port", "networks": "network", "subnets": "subnet"},
@@ -33,7 +35,7 @@ def check(history: History) -> Evidence:
             left += step(history, evidence)
         except Missing as reason:
             evidence.doubts.append(str(reason))
-    evidence.findings += finding("not_conserved", left, "left over after the clean-up")
+    evidence.findings += finding(NOT_CONSERVED, left, "left over after the clean-up")
     return evidence
 
 
@@ -93,6 +95,6 @@ CHECKER = Checker(
     name="conservation",
     question="Is the cloud, once the run's resources are deleted, what it was before?",
     invariants=("I21",),
-    codes=("not_conserved",),
+    codes=(NOT_CONSERVED,),
     check=check,
 )

@@ -3,10 +3,12 @@
 Only servers that came to life are asked: a build that never got a host has no interfaces to compare.
 """
 
-from harness.checkers.finding import Affected, Evidence, finding
+from harness.checkers.finding import Affected, Code, Evidence, finding
 from harness.checkers.history import History
 from harness.checkers.registry import Checker
 from harness.checkers.snapshot import Port, Server
+
+NIC_MISMATCH = Code("nic_mismatch", "I9", "S2", "The interfaces of a server are not the ports that belong to it.")
 
 
 def check(history: History) -> Evidence:
@@ -23,7 +25,7 @@ def check(history: History) -> Evidence:
         age_s = history.age_s(history.after, server)
         for problem in _problems(server, by_server.get(server.id, [])):
             wrong.append(Affected("server", server.id, server.name, age_s, problem))
-    evidence.findings += finding("nic_mismatch", wrong, "show other interfaces than their ports")
+    evidence.findings += finding(NIC_MISMATCH, wrong, "show other interfaces than their ports")
     if hidden := sum(server.hides_its_host for server in history.our_servers(history.after)):
         evidence.doubts.append(f"the hosts of {hidden} servers are not shown: that takes an admin's account")
     return evidence
@@ -50,6 +52,6 @@ CHECKER = Checker(
     name="nics",
     question="Are the interfaces of each server the ports that belong to it?",
     invariants=("I9",),
-    codes=("nic_mismatch",),
+    codes=(NIC_MISMATCH,),
     check=check,
 )

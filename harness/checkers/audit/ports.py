@@ -1,9 +1,11 @@
 """I10: does every port that says it belongs to a server belong to one that exists?"""
 
-from harness.checkers.finding import Affected, Evidence, finding
+from harness.checkers.finding import FOREIGN_RESIDUE, Affected, Code, Evidence, finding
 from harness.checkers.history import History
 from harness.checkers.registry import Checker
 from harness.checkers.snapshot import Port
+
+ORPHAN_PORT = Code("orphan_port", "I10", "S2", "A port belongs to a server that does not exist.")
 
 
 def check(history: History) -> Evidence:
@@ -23,8 +25,8 @@ def check(history: History) -> Evidence:
             orphans.append(affected)
         elif project_scope is None or port.project_id == project_scope:
             foreign.append(affected)
-    evidence.findings += finding("orphan_port", orphans, "of servers that do not exist")
-    evidence.findings += finding("foreign_residue", foreign, "new ports of servers that no list shows")
+    evidence.findings += finding(ORPHAN_PORT, orphans, "of servers that do not exist")
+    evidence.findings += finding(FOREIGN_RESIDUE, foreign, "new ports of servers that no list shows")
     return evidence
 
 
@@ -38,6 +40,6 @@ CHECKER = Checker(
     name="ports",
     question="Does every port of a server belong to one that exists?",
     invariants=("I10",),
-    codes=("orphan_port",),
+    codes=(ORPHAN_PORT,),
     check=check,
 )

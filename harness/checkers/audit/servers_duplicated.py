@@ -1,10 +1,15 @@
 """I2: did each intent leave at most the servers it asked for, and a failed request none?"""
 
-from harness.checkers.finding import Affected, Evidence, finding
+from harness.checkers.finding import Affected, Code, Evidence, finding
 from harness.checkers.history import History
 from harness.checkers.intents import Asked, accounts
 from harness.checkers.registry import Checker
 from harness.checkers.snapshot import Server
+
+DUPLICATE_SERVER = Code("duplicate_server", "I2", "S2", "One intent left more servers than it asked for.")
+UNEXPECTED_SERVER = Code(
+    "unexpected_server", "I2", "S2", "A request that the cloud answered with an error left a server behind."
+)
 
 
 def check(history: History) -> Evidence:
@@ -25,8 +30,8 @@ def check(history: History) -> Evidence:
         evidence.doubts.append(
             f"the ledger is missing: {len(found.unasked)} servers carry the mark, and who asked is not known"
         )
-    evidence.findings += finding("duplicate_server", duplicated, "more servers than their intents asked for")
-    evidence.findings += finding("unexpected_server", unexpected, "there although their request failed")
+    evidence.findings += finding(DUPLICATE_SERVER, duplicated, "more servers than their intents asked for")
+    evidence.findings += finding(UNEXPECTED_SERVER, unexpected, "there although their request failed")
     return evidence
 
 
@@ -47,6 +52,6 @@ CHECKER = Checker(
     name="servers_duplicated",
     question="Did each request leave no more servers than it asked for, and a failed one none?",
     invariants=("I2",),
-    codes=("duplicate_server", "unexpected_server"),
+    codes=(DUPLICATE_SERVER, UNEXPECTED_SERVER),
     check=check,
 )

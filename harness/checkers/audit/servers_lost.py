@@ -1,9 +1,14 @@
 """I1: is every server that the cloud accepted still there, and every server that was deleted still gone?"""
 
-from harness.checkers.finding import Affected, Evidence, finding
+from harness.checkers.finding import Affected, Code, Evidence, finding
 from harness.checkers.history import History
 from harness.checkers.intents import Asked, accounts
 from harness.checkers.registry import Checker
+
+LOST_SERVER = Code("lost_server", "I1", "S1", "The cloud accepted the server, nobody deleted it, and it is not there.")
+RESURRECTED_SERVER = Code(
+    "resurrected_server", "I1", "S1", "The server was deleted and seen to be gone, and it is back."
+)
 
 
 def check(history: History) -> Evidence:
@@ -23,8 +28,8 @@ def check(history: History) -> Evidence:
             f"{len(lost)} accepted servers are not there; whether the run deleted them is lost: {gap}"
         )
     else:
-        evidence.findings += finding("lost_server", lost, "accepted by the cloud, never deleted, not there")
-    evidence.findings += finding("resurrected_server", back, "deleted and seen to be gone, there again")
+        evidence.findings += finding(LOST_SERVER, lost, "accepted by the cloud, never deleted, not there")
+    evidence.findings += finding(RESURRECTED_SERVER, back, "deleted and seen to be gone, there again")
     if silent:
         evidence.doubts.append(
             f"{silent} intents have no recorded outcome (their load worker was lost): what was accepted is not known"
@@ -61,6 +66,6 @@ CHECKER = Checker(
     name="servers_lost",
     question="Is every server that the cloud accepted there, and every deleted one gone?",
     invariants=("I1",),
-    codes=("lost_server", "resurrected_server"),
+    codes=(LOST_SERVER, RESURRECTED_SERVER),
     check=check,
 )

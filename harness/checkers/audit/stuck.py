@@ -4,10 +4,16 @@ Nova gives up on no build of its own accord (`instance_build_timeout` is 0), so 
 BUILD for ever, with no fault to show. The age from which that counts as stuck is the plan's.
 """
 
-from harness.checkers.finding import Affected, Evidence, finding
+from harness.checkers.finding import Affected, Code, Evidence, finding
 from harness.checkers.history import History
 from harness.checkers.registry import Checker
 from harness.checkers.snapshot import Missing, Server
+
+STUCK_BUILD = Code("stuck_build", "I3", "S3", "The server has been in BUILD for longer than a build can take.")
+STUCK_TASK = Code(
+    "stuck_task", "I3", "S3", "The server has been in the middle of a task for longer than a task can take."
+)
+STUCK_PORT = Code("stuck_port", "I3", "S3", "The server is ACTIVE and its port is still DOWN: it has no network.")
 
 
 def check(history: History) -> Evidence:
@@ -33,8 +39,8 @@ def check(history: History) -> Evidence:
         else:
             detail = f"{server.status}, {server.task_state}"
             tasks.append(Affected("server", server.id, server.name, age_s, detail))
-    evidence.findings += finding("stuck_build", builds, f"in BUILD for longer than {limit_s:g} s")
-    evidence.findings += finding("stuck_task", tasks, f"in a task for longer than {limit_s:g} s")
+    evidence.findings += finding(STUCK_BUILD, builds, f"in BUILD for longer than {limit_s:g} s")
+    evidence.findings += finding(STUCK_TASK, tasks, f"in a task for longer than {limit_s:g} s")
     if young:
         evidence.doubts.append(
             f"{young} servers are still in transition and younger than {limit_s:g} s: audited too early"
@@ -69,7 +75,7 @@ def _ports(history: History, servers: list[Server], limit_s: float, evidence: Ev
             down.append(
                 Affected("port", port.id, port.name, age_s, f"{port.status}, of server {server.name or server.id}")
             )
-    evidence.findings += finding("stuck_port", down, f"not ACTIVE {limit_s:g} s after their server is")
+    evidence.findings += finding(STUCK_PORT, down, f"not ACTIVE {limit_s:g} s after their server is")
     if young:
         evidence.doubts.append(f"{young} ports of ACTIVE servers are not ACTIVE yet and younger than {limit_s:g} s")
 
@@ -78,6 +84,6 @@ CHECKER = Checker(
     name="stuck",
     question="Did every server and port come to rest?",
     invariants=("I3",),
-    codes=("stuck_build", "stuck_task", "stuck_port"),
+    codes=(STUCK_BUILD, STUCK_TASK, STUCK_PORT),
     check=check,
 )

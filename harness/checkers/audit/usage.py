@@ -8,10 +8,12 @@ to the other checkers what they report: a leaked allocation explains the surplus
 
 from collections.abc import Iterable
 
-from harness.checkers.finding import Affected, Evidence, finding
+from harness.checkers.finding import Affected, Code, Evidence, finding
 from harness.checkers.history import History
 from harness.checkers.registry import Checker
 from harness.checkers.snapshot import Missing, Server, Snapshot
+
+USAGE_DRIFT = Code("usage_drift", "I7", "S2", "The usage that quotas are checked against is not what is really there.")
 
 NOVA = {"totalInstancesUsed": "instances", "totalCoresUsed": "VCPU", "totalRAMUsed": "MEMORY_MB"}
 
@@ -28,7 +30,7 @@ def check(history: History) -> Evidence:
             expected = f"{low:g}" if low == high else f"{low:g} to {high:g}"
             detail = f"says {value:g}, the servers come to {expected}"
             drifts.append(Affected("usage", f"{kind}:{resource}", f"{kind} {resource}", detail=detail))
-    evidence.findings += finding("usage_drift", drifts, "differ from the sum over live servers")
+    evidence.findings += finding(USAGE_DRIFT, drifts, "differ from the sum over live servers")
     return evidence
 
 
@@ -109,6 +111,6 @@ CHECKER = Checker(
     name="usage",
     question="Are the usages that quotas are checked against what is really there?",
     invariants=("I7",),
-    codes=("usage_drift",),
+    codes=(USAGE_DRIFT,),
     check=check,
 )
