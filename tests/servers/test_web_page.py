@@ -1,0 +1,115 @@
+"""Locust's web page with our locustfile, used as a person does: Start makes a cloud and a run, Stop winds it up."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import supervise
+from harness.rundir import RunDirectory
+from tests.servers.chromium import Page
+from tests.servers.processes import accepts, port
+
+pytestmark = [pytest.mark.servers("Chromium"), pytest.mark.timeout(240)]
+ROOT = Path(__file__).resolve().parents[2]
+READY_WITHIN_S = 60.0
+RUN_WITHIN_S = 120.0
+EXPERIMENT = """\
+version: 1
+name: page
+time_scale: 0.1
+cloud: {emulator: {hypervisors: 4}}
+client: {level: adapter, workers: 1}
+phases:
+  - {name: warm-up, kind: warm-up, for: 1 s}
+  - {name: load, kind: load, for: 10 min}
+swarms:
+  - {name: mix, scenario: background, arrivals: {kind: poisson, rate: 5}}
+  - {name: one post, scenario: burst, arrivals: {kind: burst, count: 1}, options: {servers: 3}}
+drain: 20 s
+settle: 1 s
+"""
+STATE = "return document.body.innerText.includes(arguments[0])"
+
+
+@pytest.fixture
+def locust(tmp_path: Path) -> Iterator[str]:
+    """The page's URL; Locust runs in `tmp_path` and ends with the test, with all it has started."""
+    experiment, number = tmp_path / "page.yaml", port()
+    experiment.write_text(EXPERIMENT)
+    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "burst.py")]
+    command += ["--experiment", str(experiment), "--web-host", "127.0.0.1", "--web-port", str(number)]
+    log = tmp_path / "locust.log"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+    environment |= {"SQUALL_STATE_DIR": str(tmp_path / "state"), "PYTHONPATH": str(ROOT)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+    recorded = supervise.record("locust", process.pid)
+    try:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while not accepts(number):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{number}/"
+    finally:
+        started = supervise.family([recorded])
+        recorded.signal(signal.SIGTERM)
+        try:
+            process.wait(RUN_WITHIN_S)
+        finally:
+            supervise.kill_families(started)
+            process.wait()
+
+
+def button(text: str) -> str:
+    """Where a button is: pages show in capitals what they hold as `Start`."""
+    return f"//button[normalize-space() = '{text.capitalize()}' or normalize-space() = '{text.upper()}']"
+
+
+def test_start_and_stop_clicked_make_a_run_with_a_verdict(
+    locust: str, browse: Callable[[int], Page], tmp_path: Path
+) -> None:
+    page = browse(1280)
+    page.requests()
+    page.open(locust)
+    page.wait(STATE, "READY")
+    assert "arrivals per second" in page.run("return document.documentElement.outerHTML")
+    page.type("//input[@name='userCount']", "8")
+    page.type("//input[@name='spawnRate']", "8")
+    page.click(button("start"))
+    page.wait(STATE, "/servers/{id}", within_s=RUN_WITHIN_S)
+    page.wait(STATE, "RUNNING")
+    assert all(url.startswith(locust) for url in page.requests() if url.startswith("http"))
+    page.click(button("stop"))
+    page.wait(STATE, "STOPPED")
+
+    (run,) = (tmp_path / "runs").iterdir()
+    log = tmp_path / "locust.log"
+    deadline = time.monotonic() + RUN_WITHIN_S
+    while "the run ended with exit code" not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+    verdict = json.loads((run / "verdict.json").read_text())
+    assert verdict["exit_code"] == 130, "Stop is an interruption, and says so"
+    assert re.search(r"exit code 130\b", log.read_text())
+    assert {finding["code"] for finding in verdict["findings"]} == set()
+    created = RunDirectory(run).read("operations").to_pandas()
+    assert len(created[created["kind"] == "server.create"]) == 3
+    rates = RunDirectory(run).read("requests").to_pandas()
+    assert (rates["status"] < 400).all()
+    assert (run / "report.html").stat().st_size > 10_000
+    assert page.console() == []
+
+    page.open((run / "report.html").as_uri())
+    assert re.search(r"interrupted", page.text())
+    assert page.console() == []
