@@ -110,7 +110,7 @@ class SampleBuffer:
         """The number of a key, for `append`; stable for the life of the buffer."""
         return self._keys.setdefault(Key(swarm, scenario, service, route), len(self._keys))
 
-    def append(  # noqa: PLR0917 - keywords would cost a third of the call
+    def append(
         self,
         key: int,
         intended_ns: int,
