@@ -1,5 +1,6 @@
 """The processes that an engine starts for one run, each with a log of its own, and their end."""
 
+import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,22 +15,23 @@ _TERM_S = 10.0
 class Children:
     """Starts processes, and ends them when left; a guardian ends them when the engine dies first.
 
-    Args: logs: the directory for `NAME.log` and, while the run lasts, the pid file.
+    Args: logs: the directory for `NAME.log` and, while the run lasts, the pid file. removals: files that the engine
+    removes itself unless it dies first.
     """
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, removals: Sequence[Path] = ()) -> None:
         self._logs = logs
         self._pids = PidFile(logs / "pids.json")
+        self._removals = logs / "removals.json"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._guardian: Guardian | None = None
+        self._removals.write_text(json.dumps([str(path.resolve()) for path in removals]))
+        self._guardian = Guardian(self._pids.path, removals=self._removals)
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], *, guarded: bool = True) -> None:
         """Starts a process with additional environment.
 
         Args: guarded: whether it must die with the engine at once. The nemesis must not: it heals first, by itself.
         """
-        if guarded and self._guardian is None:
-            self._guardian = Guardian(self._pids.path)
         with open(self._logs / f"{name}.log", "ab") as log:
             process = subprocess.Popen(
                 command,
@@ -64,5 +66,4 @@ class Children:
                 process.wait()
         kill_families(self._pids.entries)
         self._pids.remove()
-        if self._guardian is not None:
-            self._guardian.release()
+        self._guardian.release()

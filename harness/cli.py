@@ -33,6 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.filename is None:
+            raise  # no file of the user's, so a mistake of ours: with its traceback
+        print(f"squall: {error.filename}: {error.strerror}", file=sys.stderr)
+        return _USAGE
 
 
 def _shadowed() -> str | None:
@@ -60,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cloud", metavar="NAME", help="entry of clouds.yaml to run against instead of the experiment's cloud"
     )
     run.add_argument("--admin-cloud", metavar="NAME", help="entry whose user may read what only an admin may (audit)")
+    run.add_argument("--targets", type=Path, metavar="FILE", help="what faults may touch there, docs/real-clouds.md")
     run.add_argument("--run-dir", type=Path, metavar="DIR", help="new directory for this run (default: runs/NAME-TIME)")
     run.add_argument("--seed", type=int, help="instead of the experiment's")
     run.add_argument(
@@ -100,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--mark", help="prefix of names, when the run directory is lost: squall-RUNID")
     clean.add_argument("--cloud", metavar="NAME", help="entry of clouds.yaml (default: the run's own)")
     clean.add_argument("--dry-run", action="store_true", help="only show what would be deleted")
+
+    proxy = commands.add_parser("proxy", help="carry the links of a cloud of yours, for faults on links; Ctrl-C ends it")
+    proxy.add_argument("config", type=Path, help="JSON file, see docs/faults.md")
 
     faults = commands.add_parser("faults", help="the catalogue of faults")
     faults.add_argument("action", choices=("list", "show"))

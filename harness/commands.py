@@ -15,17 +15,19 @@ from faults.places import private_directory
 from harness import checkers
 from harness.cloud import janitor, session
 from harness.cloud.errors import CloudError
-from harness.control import connect
+from harness.control import Link, connect
 from harness.core.units import duration_ns
 from harness.experiment import Cloud, ExperimentInvalid, json_schema, load
 from harness.fingerprint import fingerprint
 from harness.plan import check_faults, make_plan
 from harness.progress import Progress
 from harness.rundir import RunDirectory, RunDirectoryError
+from harness.targets import load_targets
 from harness.venue import Venue, VenueUnavailable
 
 REFUSALS = (ExperimentInvalid, RunDirectoryError, VenueUnavailable, CloudError, JournalOpen)
 
+EXIT_UNKNOWN = 3
 EXIT_NOT_HEALED = 4
 
 
@@ -39,6 +41,10 @@ def run(options: argparse.Namespace) -> int:
         experiment.seed = options.seed
     if options.cloud is not None:
         experiment.cloud = Cloud(name=options.cloud, admin=options.admin_cloud or experiment.cloud.admin)
+    if options.targets is not None:
+        if experiment.cloud.emulator is not None:
+            raise ExperimentInvalid("wanted --cloud beside --targets: the bundled cloud brings its own targets")
+        experiment.targets = {**experiment.targets, **load_targets(options.targets)}
     plan = make_plan(source)
     plan["abort_after_ns"] = duration_ns(experiment.limits.abort_after)
     venue = Venue(experiment.cloud, experiment)
@@ -51,8 +57,8 @@ def run(options: argparse.Namespace) -> int:
             "faults of an earlier run are still in force: " + ", ".join(still_open) + "; run: squall heal"
         )
     run_id = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
+    control_file = private_directory("running") / f"{run_id}.json"
     run_dir = RunDirectory.create(options.run_dir or Path("runs") / f"{experiment.name.replace(' ', '-')}-{run_id}")
-    run_dir.write_bytes("experiment.yaml", source.text.encode())
     plan.update(run_id=run_id, mark=f"squall-{run_id}", run_dir=str(run_dir.path.resolve()))
     venue.keep_logs(run_dir.path / "logs" / "cloud")
     engine = Engine(
@@ -61,17 +67,17 @@ def run(options: argparse.Namespace) -> int:
         run_dir,
         venue,
         Progress(),
-        Options(
-            attach=options.attach,
-            metrics_port=options.metrics_port,
-            keep=options.keep,
-            control_file=private_directory("running") / f"{run_id}.json",
-        ),
+        Options(options.attach, options.metrics_port, options.keep, control_file),
     )
     try:
+        run_dir.write_bytes("experiment.yaml", source.text.encode())
         verdict = engine.run()
-    except REFUSALS:
-        run_dir.discard()
+    except BaseException as error:
+        if engine.has_begun and isinstance(error, RunDirectoryError):
+            print(f"squall: {error}; the run cannot be judged; see squall heal, squall clean", file=sys.stderr)
+            return EXIT_UNKNOWN
+        if not engine.has_begun:
+            run_dir.discard()
         raise
     reported = reports_command(run_dir.path).returncode == 0
     _print_verdict(verdict, run_dir)
@@ -82,21 +88,28 @@ def run(options: argparse.Namespace) -> int:
 
 def stop(options: argparse.Namespace) -> int:
     """`squall stop`: asks a running engine to wind down and waits until it says so."""
-    running = sorted(private_directory("running").glob("*.json"))
-    chosen = [p for p in running if options.run in (None, p.stem, json.loads(p.read_text()).get("run_dir"))]
-    if len(chosen) != 1:
-        names = ", ".join(path.stem for path in running) or "none"
-        raise ExperimentInvalid(f"wanted exactly one running run; running: {names}; got {options.run or 'no name'}")
-    address = json.loads(chosen[0].read_text())
-    try:
-        link = connect(address["address"], address["token"])
-        link.send({"type": "stop_request"})
-    except OSError as error:
-        chosen[0].unlink(missing_ok=True)
-        raise ExperimentInvalid(
-            f"run {chosen[0].stem} is gone ({error}); if it left faults, run: squall heal"
-        ) from None
-    print(f"run {chosen[0].stem} is stopping: faults first, then its resources")
+    links: dict[str, Link] = {}
+    for path in sorted(private_directory("running").glob("*.json")):
+        try:
+            address = json.loads(path.read_text())
+            wanted = options.run in (None, path.stem) or Path(options.run).resolve() == Path(address["run_dir"])
+            link = connect(address["address"], address["token"])
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)  # its engine was killed, and the guardian with it
+        except (OSError, ValueError, KeyError):
+            continue  # it is being written, or the run has just ended
+        else:
+            links[path.stem] = link
+            if not wanted:
+                del links[path.stem]
+                link.close()
+    if len(links) != 1:
+        names = ", ".join(links) or "none"
+        which = f"run '{options.run}'" if options.run else "one run"
+        raise ExperimentInvalid(f"wanted {which} to stop; running: {names}; a dead run is undone by: squall heal")
+    ((name, link),) = links.items()
+    link.send({"type": "stop_request"})
+    print(f"run {name} is stopping: faults first, then its resources", flush=True)
     while link.receive() is not None:
         pass
     return 0
@@ -171,6 +184,13 @@ def clean(options: argparse.Namespace) -> int:
     for resource in left:
         print(f"still there: {resource}", file=sys.stderr)
     return 1 if left else 0
+
+
+def proxy(options: argparse.Namespace) -> int:
+    """`squall proxy`: carries TCP links that faults of kind link work on, until SIGTERM or Ctrl-C."""
+    from faults.proxy.__main__ import main
+
+    return main(["--config", str(options.config)])
 
 
 def show_faults(options: argparse.Namespace) -> int:

@@ -29,7 +29,7 @@ from harness.experiment import ExperimentInvalid, Source
 from harness.fingerprint import fingerprint
 from harness.plan import check_faults
 from harness.progress import Live, Progress
-from harness.rundir import RunDirectory, SegmentWriter
+from harness.rundir import RunDirectory, RunDirectoryError, SegmentWriter
 from harness.telemetry import Sampler
 from harness.telemetry.prometheus import Exporter, RunCollector
 from harness.venue import Venue
@@ -85,19 +85,22 @@ class Engine:
         self._bad_seconds = 0
         self._children: Children
         self._record: dict[str, Any] = {"interrupted": False, "aborted": None, "worker_lost": []}
+        self._unwritten: RunDirectoryError | None = None
+        self.has_begun = False  # whether there is load, and so something to judge
 
     def run(self) -> dict[str, Any]:
         """Runs from preflight to verdict.
 
         Returns: the verdict document, as in verdict.json.
-        Raises:  ExperimentInvalid when the cloud cannot be had or cannot carry this experiment; nothing is left in it.
+        Raises:  ExperimentInvalid, VenueUnavailable when the cloud cannot be had or cannot carry this experiment, and
+                 RunDirectoryError when the disk takes no more; nothing is left in the cloud.
         """
         self._write_run(started_wall_ns=wall_ns())
         with contextlib.ExitStack() as stack, self._signals():
             prepared = False
             try:
                 self._prepare(stack)
-                prepared = True
+                prepared = self.has_begun = True
                 self._load()
             except Interrupted:
                 self._record["interrupted"] = True
@@ -107,6 +110,9 @@ class Engine:
                 self._progress.step(f"ABORTED: {error}")
             if prepared:
                 self._wind_down()
+                self._note_late_interrupt()
+        if self._unwritten is not None:
+            raise self._unwritten
         return self._judge()
 
     # Before the load.
@@ -127,8 +133,9 @@ class Engine:
             lambda link: self._inbox.put((link, {"type": "closed"})),
         )
         stack.callback(control.close)
-        self._publish(control, stack)
-        children = self._children = stack.enter_context(Children(self._run.path / "logs"))
+        files = self._address_files()
+        children = self._children = stack.enter_context(Children(self._run.path / "logs", files))
+        self._publish(control, files, stack)
         plan_path = str(self._run.path / "plan.json")
         environment = control.environment()
         if self._plan["faults"]:
@@ -152,21 +159,24 @@ class Engine:
     def _expected(self) -> set[str]:
         return {"swarm"} | ({"nemesis"} if self._plan["faults"] else set())
 
-    def _publish(self, control: ControlServer, stack: contextlib.ExitStack) -> None:
-        """Tells `squall stop` and an attached Locust, through private files, how to reach this engine."""
+    def _address_files(self) -> list[Path]:
+        """Where `squall stop` and an attached Locust look for this engine."""
+        return [path for path in (self._options.control_file, self._options.attach) if path is not None]
+
+    def _publish(self, control: ControlServer, files: list[Path], stack: contextlib.ExitStack) -> None:
+        """Tells, through private files, how to reach this engine."""
         address = {
             "address": control.address,
             "token": control.token,
             "plan": str(self._run.path / "plan.json"),
-            "run_dir": str(self._run.path),
+            "run_dir": str(self._run.path.resolve()),
             "clouds_file": self._venue.clouds_file,
         }
-        for path in (self._options.control_file, self._options.attach):
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch(mode=0o600)
-                path.write_text(json.dumps(address))
-                stack.callback(path.unlink, missing_ok=True)
+        for path in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.callback(path.unlink, missing_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(json.dumps(address))
 
     # The load.
 
@@ -195,15 +205,36 @@ class Engine:
         self._send("swarm", {"type": "stop", "reason": "interrupted" if hurried else "end", "drain_s": drain_s})
         self._send("nemesis", {"type": "heal"} if hurried else {"type": "stop"})
         self._await_quietly({"swarm"}, drain_s + _FLUSH_DEADLINE_S)
-        self._write_run(drained_ns=self._clock.now_ns())
-        self._heal()
+        with self._kept_going():
+            self._write_run(drained_ns=self._clock.now_ns())
+        with self._kept_going():
+            self._heal()
         if not hurried:
-            self._settle()
-            self._live.phase = "audit"
-            self._progress.step("audit: reading the cloud through its public APIs")
-            self._snapshot("after")
+            with self._kept_going():
+                self._settle()
+                self._live.phase = "audit"
+                self._progress.step("audit: reading the cloud through its public APIs")
+                self._snapshot("after")
         if not self._options.keep and not (hurried and self._venue.is_disposable):
-            self._clean(hurried=bool(hurried))
+            with self._kept_going():
+                self._clean(hurried=bool(hurried))
+
+    @contextlib.contextmanager
+    def _kept_going(self) -> Iterator[None]:
+        """A disk that takes no more must not keep faults from being undone and resources from being deleted."""
+        try:
+            yield
+        except RunDirectoryError as error:
+            if self._unwritten is None:
+                self._progress.step(str(error))
+            self._unwritten = error
+
+    def _note_late_interrupt(self) -> None:
+        """Ctrl-C while the run was cleaning up: that went on to its end, and now the run ends as interrupted."""
+        try:
+            self._listen(0)
+        except (Interrupted, Aborted):
+            self._record["interrupted"] = True
 
     def _heal(self) -> None:
         if not self._plan["faults"]:

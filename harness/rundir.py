@@ -196,10 +196,15 @@ class RunDirectory:
 
     def write_bytes(self, name: str, data: bytes) -> None:
         target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        temporary.write_bytes(data)
-        temporary.replace(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(data)
+            temporary.replace(target)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise RunDirectoryError(f"cannot write {target}: {error.strerror}") from error
 
     def read_json(self, name: str) -> Any:
         """The document, or None when it is missing.  Raises RunDirectoryError when it cannot be parsed."""

@@ -91,11 +91,13 @@ def run_worker(master: str, index: int) -> int:
     """A worker process: lives as long as its parent holds the other end of its standard input, and its master lives."""
     host, _, port = master.rpartition(":")
     environment = Environment(user_classes=[LoadUser])
+    workers: list[Worker] = []
+    gevent.spawn(_end_with_parent, workers)  # first: Locust asks a dead master for minutes before it gives up
     runner = environment.create_worker_runner(host, int(port))
     worker = Worker(runner.send_message, environment.stats)
+    workers.append(worker)
     serve(runner, lambda: worker)
     runner.send_message("squall_hello", {"index": index})
-    gevent.spawn(_end_with_parent, worker)
     runner.greenlet.join()
     return 0
 
@@ -179,14 +181,15 @@ def _watch_children(children: list[subprocess.Popen[bytes]], conductor: Conducto
         gevent.sleep(0.25)
 
 
-def _end_with_parent(worker: Worker) -> None:
+def _end_with_parent(workers: list[Worker]) -> None:
     """The parent holds our standard input open; its end is ours, after what we know is written."""
     gevent.os.make_nonblocking(0)
     with contextlib.suppress(OSError):
         while gevent.os.nb_read(0, 1):
             pass
-    with contextlib.suppress(Exception):
-        worker.stop({"drain_s": 0})
+    with contextlib.suppress(Exception), gevent.Timeout(END_S, False):
+        for worker in workers:
+            worker.stop({"drain_s": 0})
     os._exit(1)
 
 
