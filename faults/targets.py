@@ -6,6 +6,8 @@
       process: {pid_file: /run/db.pid, command: mariadbd}     # or pid + start; a JSON pid file with `name`
       restart: {argv: [bash, -c, ...]}       # or {supervisor: 127.0.0.1:9, name: database, token: {file: ...}}
       probe: {protocol: mysql, address: 127.0.0.1:3306}       # user, password, database: log in and SELECT 1
+    broker:
+      management: {url: "http://127.0.0.1:15672", user: monitor, password: {env: NAME}}     # for gauges only
 
 Each part is a means; a fault says which it needs. Secrets are named by file or environment variable (`faults.secret`).
 """
@@ -13,6 +15,7 @@ Each part is a means; a fault says which it needs. Secrets are named by file or 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -113,6 +116,14 @@ class ProbeMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database: str = ""
 
 
+class ManagementMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """RabbitMQ's management API: no fault needs it, a run reads its gauges there. `url`: http, without a path."""
+
+    url: str
+    user: str
+    password: Secret
+
+
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One named target and the means it offers."""
 
@@ -121,6 +132,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     process: ProcessMeans | None = None
     restart: RestartMeans | None = None
     probe: ProbeMeans | None = None
+    management: ManagementMeans | None = None
 
 
 def read_target(data: Mapping[str, Any]) -> Target:
@@ -145,10 +157,13 @@ def read_target(data: Mapping[str, Any]) -> Target:
     ):
         if address is not None and not split_address(address):
             raise ValueError(f"{part}: wanted host:port; got '{address}'")
+    if target.management is not None and not re.fullmatch(r"http://[^/@\s]+/?", target.management.url):
+        raise ValueError(f"management.url: wanted http://host:port; got '{target.management.url}'")
     for part, secret in (
         ("link.token", target.link.token if target.link else None),
         ("restart.token", target.restart.token if target.restart else None),
         ("probe.password", target.probe.password if target.probe else None),
+        ("management.password", target.management.password if target.management else None),
     ):
         if secret is not None and bool(secret.file) == bool(secret.env):
             raise ValueError(f"{part}: wanted exactly one of file and env")

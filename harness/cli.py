@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--cloud", metavar="NAME", help="entry of clouds.yaml (default: the run's own)")
     clean.add_argument("--dry-run", action="store_true", help="only show what would be deleted")
 
-    proxy = commands.add_parser("proxy", help="carry the links of a cloud of yours, for faults on links; Ctrl-C ends it")
+    proxy = commands.add_parser("proxy", help="carry links of a cloud of yours, for faults on them; Ctrl-C ends it")
     proxy.add_argument("config", type=Path, help="JSON file, see docs/faults.md")
 
     faults = commands.add_parser("faults", help="the catalogue of faults")

@@ -22,7 +22,7 @@ from harness.fingerprint import fingerprint
 from harness.plan import check_faults, make_plan
 from harness.progress import Progress
 from harness.rundir import RunDirectory, RunDirectoryError
-from harness.targets import load_targets
+from harness.targets import check_targets, load_targets
 from harness.venue import Venue, VenueUnavailable
 
 REFUSALS = (ExperimentInvalid, RunDirectoryError, VenueUnavailable, CloudError, JournalOpen)
@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
         if experiment.cloud.emulator is not None:
             raise ExperimentInvalid("wanted --cloud beside --targets: the bundled cloud brings its own targets")
         experiment.targets = {**experiment.targets, **load_targets(options.targets)}
+    check_targets(experiment.targets, options.targets or options.experiment)
     plan = make_plan(source)
     plan["abort_after_ns"] = duration_ns(experiment.limits.abort_after)
     venue = Venue(experiment.cloud, experiment)
@@ -229,6 +230,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "heal": heal,
     "clean": clean,
     "faults": show_faults,
+    "proxy": proxy,
     "schema": schema,
     "version": version,
 }

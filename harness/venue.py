@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from faults.embedded import embedded_targets
+from harness import targets
 from harness.cloud import janitor, preflight, snapshot
 from harness.cloud.session import Cloud as Connection
 from harness.cloud.session import connect
@@ -129,6 +130,7 @@ class Venue:
         sources: list[Source] = [Machine()]
         if self._state is not None:
             sources += _emulator_sources(emulator_settings.load(self._state))
+        sources += targets.gauge_sources(self._given_targets)
         if self._admin is not None:
             sources.append(Hypervisors(lambda: asyncio.to_thread(self._hypervisor_statistics)))
         return sources

@@ -29,8 +29,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reports": {"harness.core", "harness.rundir"},
     "locustfiles": {"harness.core", "harness.cloud", "harness.swarm"},
     "harness.children": {"harness.supervise"},
+    "harness.targets": {"faults", "harness.experiment", "harness.telemetry"},
     "harness.venue": {
         *("faults", "harness.core", "harness.emulator", "harness.telemetry", "harness.experiment", "harness.cloud"),
+        "harness.targets",
     },
     "harness.commands": {"harness", "faults", "reports"},
     "harness.engine": {"harness", "faults"},
