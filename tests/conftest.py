@@ -22,6 +22,7 @@ from tests.servers.processes import Processes, ServerFailed
 
 SERVERS = {"MariaDB": mariadb, "RabbitMQ": rabbitmq, "Chromium": chromium}
 _processes = pytest.StashKey[Processes]()
+START_TIMEOUT_S = 300  # of a test that may be the one for which servers and a whole cloud are started
 _provided = pytest.StashKey[dict[str, str]]()  # server -> why it is not there, empty when it is
 _left_out = pytest.StashKey[Counter[str]]()
 
@@ -54,6 +55,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Who asks for these tests by name gets errors where a server is not installed; anybody else leaves them out."""
+    for item in items:
+        if needed(item) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(START_TIMEOUT_S))
     if "servers" in config.option.markexpr:
         return
     missing = {name for name, server in SERVERS.items() if not server.is_installed()}

@@ -1,6 +1,6 @@
 """Fixtures of the emulator's tests: a whole cloud once for a session, a PostgreSQL once for a session."""
 
-import os
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,15 +22,13 @@ def cloud(request: pytest.FixtureRequest) -> Iterator[EmbeddedCloud]:
     """All five services, 20 hypervisors, clocks ten times as fast, on free ports; `.clouds_yaml`, `.url("nova")`."""
     settings = Settings(time_scale=0.1, hypervisors=HypervisorSettings(count=20))
     settings.database.fsync = False
-    if request.param != "embedded":
-        settings.database = mariadb.settings(prefix=f"cloud_{os.getpid()}_")
-        settings.broker = rabbitmq.settings()
     state = Path(tempfile.mkdtemp(prefix="squall-test-"))
-    try:
-        with EmbeddedCloud(settings, state) as running:
-            yield running
-    finally:
-        shutil.rmtree(state, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, state, ignore_errors=True)
+        if request.param == "mariadb-rabbitmq":
+            settings.database = stack.enter_context(mariadb.databases())
+            settings.broker = rabbitmq.settings(virtual_host=stack.enter_context(rabbitmq.virtual_host()))
+        yield stack.enter_context(EmbeddedCloud(settings, state))
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,18 @@
 """A MariaDB of the tests' own."""
 
+import asyncio
+import contextlib
 import os
 import secrets
 import shutil
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
+from harness.emulator import schemas
 from harness.emulator.settings import DatabaseSettings
 from tests.servers.processes import Processes, ServerFailed, accepts, as_user, port, program, unprivileged
 
@@ -61,6 +67,16 @@ def start(processes: Processes) -> dict[str, str]:
     )
     processes.wait("mariadb", lambda: accepts(number), READY_WITHIN_S)
     return {"SQUALL_TEST_MARIADB": f"mysql://squall:{password}@127.0.0.1:{number}"}
+
+
+@contextlib.contextmanager
+def databases() -> Iterator[DatabaseSettings]:
+    """Settings for a cloud whose databases have names of their own; they are dropped after the block."""
+    made = settings(prefix=f"squall_{secrets.token_hex(4)}_")
+    try:
+        yield msgspec.structs.replace(made)
+    finally:
+        asyncio.run(schemas.drop(made))
 
 
 def settings(**more: Any) -> DatabaseSettings:

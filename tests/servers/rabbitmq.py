@@ -1,7 +1,12 @@
 """A RabbitMQ of the tests' own, with its own Erlang name service and cookie."""
 
+import base64
+import contextlib
+import json
 import os
 import secrets
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -84,9 +89,33 @@ def settings(**more: Any) -> BrokerSettings:
         management_port=urlsplit(os.environ["SQUALL_TEST_RABBITMQ_MANAGEMENT"]).port or 15672,
         user=unquote(parts.username or "guest"),
         password=unquote(parts.password or "guest"),
-        virtual_host=unquote(parts.path[1:]) or "/",
-        **more,
+        **{"virtual_host": unquote(parts.path[1:]) or "/", **more},
     )
+
+
+@contextlib.contextmanager
+def virtual_host() -> Iterator[str]:
+    """A new virtual host, so that two clouds on one broker do not hear each other; deleted after the block."""
+    name, user = f"squall-{secrets.token_hex(4)}", settings().user
+    _manage("PUT", f"vhosts/{name}")
+    _manage("PUT", f"permissions/{name}/{user}", {"configure": ".*", "write": ".*", "read": ".*"})
+    try:
+        yield name
+    finally:
+        _manage("DELETE", f"vhosts/{name}")
+
+
+def _manage(method: str, path: str, body: object = None) -> None:
+    where = settings()
+    login = base64.b64encode(f"{where.user}:{where.password}".encode()).decode()
+    request = urllib.request.Request(
+        f"{os.environ['SQUALL_TEST_RABBITMQ_MANAGEMENT']}/api/{path}",
+        None if body is None else json.dumps(body).encode(),
+        {"Authorization": f"Basic {login}", "Content-Type": "application/json"},
+        method=method,
+    )
+    with urllib.request.urlopen(request, timeout=30):
+        pass
 
 
 def _scripts() -> Path | None:
