@@ -26,6 +26,8 @@ from harness.emulator.runtime import Runtime
 VERSIONS = Microversions(
     "placement", (1, 0), (1, 39), out_of_range=faults.out_of_range, malformed=faults.malformed_version
 )
+_READS = ("GET", "HEAD")
+_OF_PROVIDER = "/resource_providers/"
 
 
 class Root(Resource):
@@ -43,7 +45,12 @@ class Root(Resource):
 
 
 class PlacementApp(ServiceApp):
-    """Bodies must be declared as JSON; error codes belong to microversion 1.23 and later."""
+    """Bodies must be declared as JSON; error codes belong to microversion 1.23 and later.
+
+    Whatever a request wrote to the provider in its path is told to the stock before it is answered.
+    """
+
+    placement: Placement
 
     async def body(self, req: falcon.asgi.Request, *, required: bool = True) -> Any:
         kind = (req.content_type or "").partition(";")[0].strip()
@@ -62,7 +69,19 @@ class PlacementApp(ServiceApp):
     ) -> None:
         if isinstance(error, ApiError) and getattr(req.context, "version", (1, 0)) < (1, 23):
             error.fields["code"] = ""
+        self._tell_stock(req, error)
         await super()._on_exception(req, resp, error, params)
+
+    async def process_response(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: object, req_succeeded: bool
+    ) -> None:
+        if req_succeeded:
+            self._tell_stock(req, None)
+        await super().process_response(req, resp, resource, req_succeeded)
+
+    def _tell_stock(self, req: falcon.asgi.Request, error: Exception | None) -> None:
+        if req.method not in _READS and req.path.startswith(_OF_PROVIDER):
+            self.placement.stock.written([req.path.split("/")[2]], error)
 
 
 def application(runtime: Runtime) -> ServiceApp:
@@ -78,7 +97,8 @@ def application(runtime: Runtime) -> ServiceApp:
         malformed_body=faults.malformed_body,
         body_max=16 * 1024 * 1024,  # placement has no limit of its own
     )
-    shared = (app, Placement(runtime))
+    app.placement = Placement(runtime)
+    shared = (app, app.placement)
     routes: dict[str, type[Resource]] = {
         "/": Root,
         "/resource_classes": ResourceClasses,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal, select, union_all, update
 
 from harness.emulator.database import DBDuplicateEntry, Statement, Transaction, in_list, retry_on_deadlock
 from harness.emulator.placement import schema
@@ -60,6 +60,17 @@ _ADD = Statement(insert(_allocations))
 _ADD_CONSUMER = Statement(insert(_consumers))
 _DROP = Statement(delete(_allocations).where(_allocations.c.consumer_id == bindparam("consumer")))
 _DROP_CONSUMER = Statement(delete(_consumers).where(_consumers.c.uuid == bindparam("uuid")))
+_DROPPED = (
+    delete(_allocations)
+    .where(_allocations.c.consumer_id == bindparam("consumer"))
+    .returning(_allocations.c.resource_provider_id, _allocations.c.consumer_id)
+    .cte("dropped")
+)
+_RELEASE = Statement(
+    select(_DROPPED.c.resource_provider_id)
+    .distinct()
+    .add_cte(delete(_consumers).where(_consumers.c.uuid.in_(select(_DROPPED.c.consumer_id))).cte("consumer"))
+)
 _CHANGE_CONSUMER = Statement(
     update(_consumers)
     .where(_consumers.c.uuid == bindparam("the_uuid"), _consumers.c.generation == bindparam("seen"))
@@ -129,6 +140,19 @@ async def _set_once(placement: Placement, claims: list[Claim]) -> None:
             if uuid not in providers:
                 raise UnknownProvider(uuid)
     await _check_capacity(placement, claims, rows, held)
+    try:
+        await _write(placement, claims, providers)
+    except BaseException as error:
+        placement.stock.written(providers, error)
+        raise
+    placement.stock.written(providers)
+
+
+async def _write(placement: Placement, claims: list[Claim], providers: Mapping[str, Any]) -> None:
+    first = claims[0]
+    if placement.database.dialect == "postgresql" and len(claims) == len(providers) == 1 and first.consumer is None:
+        await _write_new(placement, first, next(iter(providers.values())))
+        return
     async with placement.database.transaction() as transaction:
         for claim in claims:
             await _write_consumer(transaction, claim)
@@ -150,6 +174,30 @@ async def _set_once(placement: Placement, claims: list[Claim]) -> None:
             await transaction.execute_many(_ADD, added)
         for row in sorted(providers.values(), key=_by_id):  # always in one order, so that claims do not deadlock
             await bump(transaction, row)
+
+
+async def _write_new(placement: Placement, claim: Claim, provider: Row) -> None:
+    """A new consumer's claim on one provider, in one round trip. Raises: GenerationConflict, ConsumerConflict."""
+    (amounts,) = claim.amounts.values()
+    values: dict[str, Any] = {}
+    for index, (class_id, amount) in enumerate(amounts.items()):
+        values[f"class_{index}"] = class_id
+        values[f"used_{index}"] = amount
+    try:
+        written = await placement.database.execute(
+            _new_claim(len(amounts)),
+            provider_id=provider["id"],
+            seen=provider["generation"],
+            consumer=claim.uuid,
+            project=claim.project,
+            user=claim.user,
+            kind=claim.kind,
+            **values,
+        )
+    except DBDuplicateEntry:
+        raise ConsumerConflict from None
+    if not written:
+        raise GenerationConflict
 
 
 async def _write_consumer(transaction: Transaction, claim: Claim) -> None:
@@ -223,6 +271,41 @@ async def _check_capacity(placement: Placement, claims: list[Claim], rows: list[
                     )
 
 
+def _new_claim(count: int) -> Statement:
+    """The generation is raised if it is still the one that was read; the other rows are written if it was raised."""
+
+    def build() -> Any:
+        raised = (
+            update(_providers)
+            .where(_providers.c.id == bindparam("provider_id"), _providers.c.generation == bindparam("seen"))
+            .values(generation=_providers.c.generation + 1)
+            .returning(_providers.c.id)
+            .cte("raised")
+        )
+        uuid = bindparam("consumer", type_=_consumers.c.uuid.type)
+        of_consumer = {
+            _consumers.c.uuid: uuid,
+            _consumers.c.project_id: bindparam("project", type_=_consumers.c.project_id.type),
+            _consumers.c.user_id: bindparam("user", type_=_consumers.c.user_id.type),
+            _consumers.c.generation: literal(1),
+            _consumers.c.consumer_type_id: bindparam("kind", type_=_consumers.c.consumer_type_id.type),
+        }
+        consumer = insert(_consumers).from_select([*of_consumer], select(*of_consumer.values()).select_from(raised))
+        of_class = [
+            select(
+                raised.c.id,
+                uuid,
+                bindparam(f"class_{index}", type_=_allocations.c.resource_class_id.type),
+                bindparam(f"used_{index}", type_=_allocations.c.used.type),
+            )
+            for index in range(count)
+        ]
+        columns = ["resource_provider_id", "consumer_id", "resource_class_id", "used"]
+        return insert(_allocations).from_select(columns, union_all(*of_class)).add_cte(consumer.cte("added"))
+
+    return Statement.for_shape(("placement new claim", count), build)
+
+
 def _add_rows(count: int) -> Statement:
     """One INSERT of some allocations: a server spends less on it than on as many of one row."""
     columns = ("resource_provider_id", "consumer_id", "resource_class_id", "used")
@@ -257,8 +340,19 @@ async def leave_consumer(placement: Placement, claim: Claim) -> None:
 
 async def release(placement: Placement, consumer: str) -> bool:
     """Let go of all that a consumer holds. Returns whether it held anything. Generations of providers stay."""
-    async with placement.database.transaction() as transaction:
-        dropped = await transaction.execute(_DROP, consumer=consumer)
-        if dropped:
-            await transaction.execute(_DROP_CONSUMER, uuid=consumer)
-    return bool(dropped)
+    database = placement.database
+    held: list[Any] = []
+    try:
+        if database.dialect == "postgresql":
+            held = await database.fetch(_RELEASE, consumer=consumer)
+        else:
+            async with database.transaction() as transaction:
+                held = await transaction.fetch(_HELD, consumers=[consumer])
+                if held:
+                    await transaction.execute(_DROP, consumer=consumer)
+                    await transaction.execute(_DROP_CONSUMER, uuid=consumer)
+    except BaseException as error:
+        placement.stock.lose_track(error)
+        raise
+    placement.stock.written_ids(row["resource_provider_id"] for row in held)
+    return bool(held)

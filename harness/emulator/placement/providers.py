@@ -126,6 +126,10 @@ class ResourceProviders(Resource):
                 f"Conflicting resource provider {column}: {uuid if column == 'uuid' else name} already exists.",
                 faults.DUPLICATE_NAME,
             ) from None
+        except BaseException as error:
+            self.placement.stock.written([uuid], error)
+            raise
+        self.placement.stock.written([uuid])
         resp.set_header("Location", f"{req.prefix}/resource_providers/{uuid}")
         if req.context.version < (1, 20):
             self.nothing(resp, 201)

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, select, update
 from harness.emulator.database import Database, Statement, Transaction
 from harness.emulator.placement import faults, schema
 from harness.emulator.placement.lookups import Lookup
+from harness.emulator.placement.stock import Stock
 from harness.emulator.runtime import Runtime
 
 Row = Mapping[str, Any]
@@ -39,6 +40,7 @@ class Placement:
         self.projects = Lookup(self.database, schema.projects, "external_id")
         self.users = Lookup(self.database, schema.users, "external_id")
         self.aggregates = Lookup(self.database, schema.placement_aggregates, "uuid")
+        self.stock = Stock(self.database, self.classes, self.traits)
 
     async def find_provider(self, uuid: str) -> Row | None:
         row: Row | None = await self.database.fetch_one(PROVIDER, uuid=uuid)
