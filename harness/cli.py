@@ -1,6 +1,7 @@
 """The `squall` command."""
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import sys
@@ -83,12 +84,14 @@ def _parser() -> argparse.ArgumentParser:
     cloud = commands.add_parser("cloud", help="the bundled cloud by itself")
     cloud.add_argument("action", choices=("up", "status", "down"))
     cloud.add_argument("--state", type=Path, metavar="DIR", help="where it keeps its state (default: per user)")
-    cloud.add_argument("--hypervisors", type=int, default=1000, metavar="N", help="simulated computes (default: 1000)")
     cloud.add_argument(
-        "--time-scale", type=float, default=1.0, metavar="F", help="0.1: its timers run ten times faster"
+        "--hypervisors", type=_count, default=1000, metavar="N", help="simulated computes (default: 1000)"
     )
     cloud.add_argument(
-        "--port-base", type=int, metavar="N", help="its API ports are N + 5000, 9292, 8778, 8774 and 9696"
+        "--time-scale", type=_share, default=1.0, metavar="F", help="0.1: its timers run ten times faster"
+    )
+    cloud.add_argument(
+        "--port-base", type=_port_base, metavar="N", help="its API ports are N + 5000, 9292, 8778, 8774 and 9696"
     )
 
     for name, text in (
@@ -123,6 +126,25 @@ def _port(text: str) -> int:
     if text.isdigit() and int(text) <= 65535:
         return int(text)
     raise argparse.ArgumentTypeError(f"wanted a port from 0 to 65535; got {text!r}")
+
+
+def _port_base(text: str) -> int:
+    if text.isdigit() and int(text) <= 65535 - 9696:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"wanted a number from 0 to {65535 - 9696}; got {text!r}")
+
+
+def _count(text: str) -> int:
+    if text.isdigit() and 1 <= int(text) <= 20_000:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"wanted a number from 1 to 20000; got {text!r}")
+
+
+def _share(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"wanted a number above 0, up to 1; got {text!r}")
 
 
 if __name__ == "__main__":

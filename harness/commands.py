@@ -1,8 +1,10 @@
 """What each command does: parse what it was given, call the part that does the work, print what a person needs."""
 
 import argparse
+import contextlib
 import json
 import secrets
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +21,7 @@ from harness.control import Link, connect
 from harness.core.units import duration_ns
 from harness.experiment import Cloud, ExperimentInvalid, json_schema, load
 from harness.fingerprint import fingerprint
-from harness.plan import check_faults, make_plan
+from harness.plan import check_faults, check_scenarios, make_plan
 from harness.progress import Progress
 from harness.rundir import RunDirectory, RunDirectoryError
 from harness.targets import check_targets, load_targets
@@ -50,7 +52,9 @@ def run(options: argparse.Namespace) -> int:
     plan["abort_after_ns"] = duration_ns(experiment.limits.abort_after)
     venue = Venue(experiment.cloud, experiment)
     check_faults(source, plan, venue.known_targets())
+    _check_free(options.metrics_port)
     if options.dry_run:
+        check_scenarios(source, plan)
         print(json.dumps(plan, indent=2))
         return 0
     if still_open := faults.open_faults():
@@ -67,11 +71,12 @@ def run(options: argparse.Namespace) -> int:
         plan,
         run_dir,
         venue,
-        Progress(),
+        Progress(sys.stderr),
         Options(options.attach, options.metrics_port, options.keep, control_file),
     )
     try:
         run_dir.write_bytes("experiment.yaml", source.text.encode())
+        check_scenarios(source, plan)  # last: it takes a second or two
         verdict = engine.run()
     except BaseException as error:
         if engine.has_begun and isinstance(error, RunDirectoryError):
@@ -79,6 +84,9 @@ def run(options: argparse.Namespace) -> int:
             return EXIT_UNKNOWN
         if not engine.has_begun:
             run_dir.discard()
+            if options.run_dir is None:
+                with contextlib.suppress(OSError):
+                    run_dir.path.parent.rmdir()  # if it was made for this run
         raise
     reported = reports_command(run_dir.path).returncode == 0
     _print_verdict(verdict, run_dir)
@@ -234,6 +242,13 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "schema": schema,
     "version": version,
 }
+
+
+def _check_free(port: int) -> None:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise ExperimentInvalid(f"port {port} is in use ({error.strerror}); give --metrics-port another") from None
 
 
 def _print_verdict(verdict: dict[str, Any], run_dir: RunDirectory) -> None:

@@ -4,15 +4,18 @@ The plan is what swarm, nemesis and judgement read (`plan.json`). An experiment 
 or of time after a fault, is refused here.
 """
 
+import json
 import math
 import re
+import subprocess
+import sys
 from typing import Any
 
 import msgspec
 
 import faults
 from harness.core.units import duration_ns, format_ns
-from harness.experiment import Burst, Closed, Constant, Poisson, Ramp, Source, Swarm
+from harness.experiment import Burst, Closed, Constant, ExperimentInvalid, Poisson, Ramp, Source, Swarm
 
 # What the real services need until every dead agent and expired call has shown (SCALE 3.1 and 4): twice neutron's
 # agent_down_time; and after which age a server in BUILD is stuck: RPC time-out, its retry, and one report interval.
@@ -28,6 +31,8 @@ def make_plan(source: Source) -> dict[str, Any]:
     Raises:  ExperimentInvalid, naming the line, when parts of the experiment contradict each other or it is too short.
     """
     experiment = source.experiment
+    if (experiment.cloud.emulator is None) == (experiment.cloud.name is None):
+        source.refuse("$.cloud", "wanted exactly one of 'emulator' and 'name'")
     phases, end_ns = _phases(source)
     plan: dict[str, Any] = {
         "name": experiment.name,
@@ -176,6 +181,19 @@ def check_faults(source: Source, plan: dict[str, Any], targets: dict[str, dict[s
     for problem in faults.validate(plan["faults"], targets):
         raise_at = next((f["where"] for f in plan["faults"] if problem.startswith(f["id"])), "$.phases")
         source.refuse(raise_at, problem)
+
+
+def check_scenarios(source: Source, plan: dict[str, Any]) -> None:
+    """Checks scenarios and their options, in a process of its own: scenarios import Locust, which changes its process.
+
+    Raises: ExperimentInvalid for an unknown scenario, and for an option that it does not have.
+    """
+    command = [sys.executable, "-m", "harness.swarm", "check"]
+    asked = subprocess.run(command, input=json.dumps(plan), capture_output=True, text=True, timeout=60, check=False)
+    if asked.returncode != 0:
+        raise ExperimentInvalid(f"scenarios cannot be loaded: {asked.stderr.strip()[-1000:]}")
+    for number, problem in json.loads(asked.stdout):
+        source.refuse(f"$.swarms[{number}]", problem)
 
 
 def _objectives(source: Source, plan: dict[str, Any]) -> list[dict[str, Any]]:

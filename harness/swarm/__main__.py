@@ -1,4 +1,4 @@
-"""`python -m harness.swarm master|worker|standalone`: the engine starts it, its address in the environment."""
+"""`python -m harness.swarm master|worker|standalone|check`: the engine starts it, its address in the environment."""
 
 import argparse
 import logging
@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from harness.swarm import launch
+from harness.swarm import check, launch
 
 
 def main() -> int:
@@ -20,10 +20,13 @@ def main() -> int:
     worker.add_argument("--index", type=int, required=True)
     standalone = roles.add_parser("standalone", help="both in one process")
     standalone.add_argument("--plan", type=Path, required=True)
+    roles.add_parser("check", help="say what is wrong with the scenarios of the plan on standard input")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # Ctrl-C reaches the whole group; the engine decides what it means and tells us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if options.role == "check":
+        return check.run(sys.stdin, sys.stdout)
     if options.role == "master":
         return launch.run_master(options.plan, options.web_port)
     if options.role == "worker":
