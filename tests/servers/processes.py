@@ -45,7 +45,13 @@ class Processes:
         return made
 
     def start(
-        self, name: str, command: Sequence[str], *, user: str | None = None, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | Path = "/",
     ) -> "subprocess.Popen[bytes]":
         """Start a process; its output goes to `log(name)`."""
         with self.log(name).open("ab") as log:
@@ -55,7 +61,7 @@ class Processes:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                cwd="/",
+                cwd=cwd,
                 env=None if env is None else dict(env),
                 **as_user(user),
             )
@@ -80,7 +86,7 @@ class Processes:
         log = self.log(name)
         return "\n".join(log.read_text(errors="replace").splitlines()[-20:]) if log.exists() else ""
 
-    def end(self, name: str, number: int = signal.SIGTERM) -> None:
+    def end(self, name: str, number: int = signal.SIGTERM, *, within_s: float = END_WITHIN_S) -> None:
         """Ask a process to end, then make sure of it and of its children. Safe to repeat."""
         process, recorded = self._running.pop(name, None), self._pids.get(name)
         if process is None or recorded is None:
@@ -88,7 +94,7 @@ class Processes:
         family = supervise.family([recorded])
         recorded.signal(number)
         try:
-            process.wait(END_WITHIN_S)
+            process.wait(within_s)
         except subprocess.TimeoutExpired:
             pass
         supervise.kill_families([one for one in family if one.alive])

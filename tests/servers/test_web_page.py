@@ -3,19 +3,15 @@
 import json
 import os
 import re
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from harness import supervise
 from harness.rundir import RunDirectory
 from tests.servers.chromium import Page
-from tests.servers.processes import accepts, port
+from tests.servers.processes import Processes, accepts, port
 
 pytestmark = [pytest.mark.servers("Chromium"), pytest.mark.timeout(240)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,35 +36,20 @@ STATE = "return document.body.innerText.includes(arguments[0])"
 
 
 @pytest.fixture
-def locust(tmp_path: Path) -> Iterator[str]:
+def locust(processes: Processes, tmp_path: Path) -> Iterator[str]:
     """The page's URL; Locust runs in `tmp_path` and ends with the test, with all it has started."""
     experiment, number = tmp_path / "page.yaml", port()
     experiment.write_text(EXPERIMENT)
     command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "burst.py")]
     command += ["--experiment", str(experiment), "--web-host", "127.0.0.1", "--web-port", str(number)]
-    log = tmp_path / "locust.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
     environment |= {"SQUALL_STATE_DIR": str(tmp_path / "state"), "PYTHONPATH": str(ROOT)}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-        )
-    recorded = supervise.record("locust", process.pid)
+    processes.start("locust", command, env=environment, cwd=tmp_path)
     try:
-        deadline = time.monotonic() + READY_WITHIN_S
-        while not accepts(number):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+        processes.wait("locust", lambda: accepts(number), READY_WITHIN_S)
         yield f"http://127.0.0.1:{number}/"
     finally:
-        started = supervise.family([recorded])
-        recorded.signal(signal.SIGTERM)
-        try:
-            process.wait(RUN_WITHIN_S)
-        finally:
-            supervise.kill_families(started)
-            process.wait()
+        processes.end("locust", within_s=RUN_WITHIN_S)
 
 
 def button(text: str) -> str:
@@ -77,7 +58,7 @@ def button(text: str) -> str:
 
 
 def test_start_and_stop_clicked_make_a_run_with_a_verdict(
-    locust: str, browse: Callable[[int], Page], tmp_path: Path
+    locust: str, browse: Callable[[int], Page], processes: Processes, tmp_path: Path
 ) -> None:
     page = browse(1280)
     page.requests()
@@ -94,11 +75,8 @@ def test_start_and_stop_clicked_make_a_run_with_a_verdict(
     page.wait(STATE, "STOPPED")
 
     (run,) = (tmp_path / "runs").iterdir()
-    log = tmp_path / "locust.log"
-    deadline = time.monotonic() + RUN_WITHIN_S
-    while "the run ended with exit code" not in log.read_text():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
+    log = processes.log("locust")
+    processes.wait("locust", lambda: "the run ended with exit code" in log.read_text(), RUN_WITHIN_S)
     verdict = json.loads((run / "verdict.json").read_text())
     assert verdict["exit_code"] == 130, "Stop is an interruption, and says so"
     assert re.search(r"exit code 130\b", log.read_text())
