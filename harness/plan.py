@@ -270,7 +270,8 @@ def _expected(swarm: dict[str, Any], phase: dict[str, Any]) -> float:
     arrivals = swarm["arrivals"]
     if arrivals["kind"] == "burst":
         inside = phase["start_ns"] <= swarm["start_ns"] < phase["end_ns"]
-        return float(arrivals["count"] * int(swarm["options"].get("servers", 1))) if inside else 0.0
+        each = int(swarm["options"].get("servers", 1)) if swarm["scenario"] == "burst" else 1
+        return float(arrivals["count"] * each) if inside else 0.0
     if overlap_ns <= 0:
         return 0
     if arrivals["kind"] == "closed":
@@ -282,11 +283,13 @@ def _expected(swarm: dict[str, Any], phase: dict[str, Any]) -> float:
 def _check_sizes(source: Source, plan: dict[str, Any]) -> None:
     servers = 0
     for i, swarm in enumerate(plan["swarms"]):
+        if swarm["scenario"] != "burst":
+            continue  # to other scenarios the word may mean another thing
         asked = swarm["options"].get("servers", 1)
         if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
             source.refuse(f"$.swarms[{i}].options.servers", f"wanted a whole number of one or more; got {asked!r}")
         if swarm["arrivals"]["kind"] == "burst":
-            servers += swarm["arrivals"]["count"] * asked if swarm["scenario"] == "burst" else 0
+            servers += swarm["arrivals"]["count"] * asked
     if servers > source.experiment.limits.max_servers:
         source.refuse(
             "$.limits.max_servers",
