@@ -174,7 +174,7 @@ def test_a_fault_that_does_not_bite_is_said_and_undone(engine: Any) -> None:
     assert run.wait(type="finished")["open"] == []
     assert events(run.path) == ["planned", "journalled", "injected", "no_bite", "undoing", "undone", "gone"]
     no_bite = next(line for line in run.lines() if line["event"] == "no_bite")
-    assert "before" in no_bite["detail"]
+    assert "past it" in no_bite["detail"]
 
 
 def test_an_unhealthy_target_gets_no_fault_and_the_others_go_on(engine: Any, servers: dict[str, Any]) -> None:

@@ -14,6 +14,11 @@ Row = Mapping[str, Any]
 """One row, by column name: `row["uuid"]`, `row.get(...)`, `dict(row)`. Iterate over `row.keys()`, not over the row."""
 
 
+# InternalClientError: the server said goodbye on its own while a statement was on its way.
+_LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+_POSTGRES_ERRORS = (asyncpg.PostgresError, *_LOST)
+
+
 class Connection(Protocol):
     """What the pool and a transaction need of a driver. Not for two tasks at once."""
 
@@ -67,7 +72,7 @@ class PostgresConnection:
     async def fetch(self, compiled: Compiled, params: Mapping[str, Any]) -> list[Row]:
         try:
             rows: list[Row] = await self._fetch(compiled.sql, *compiled.bind(params))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except _POSTGRES_ERRORS as error:
             raise map_postgres(error) from error
         return rows
 
@@ -79,7 +84,7 @@ class PostgresConnection:
                 await self._fetch(compiled.sql)
                 return 0
             status = await self._execute(compiled.sql, *values)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except _POSTGRES_ERRORS as error:
             raise map_postgres(error) from error
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
@@ -87,19 +92,19 @@ class PostgresConnection:
     async def execute_many(self, compiled: Compiled, rows: Sequence[Mapping[str, Any]]) -> None:
         try:
             await self._connection.executemany(compiled.sql, [compiled.bind(row) for row in rows])
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except _POSTGRES_ERRORS as error:
             raise map_postgres(error) from error
 
     async def run(self, sql: str) -> None:
         try:
             await self._execute(sql)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except _POSTGRES_ERRORS as error:
             raise map_postgres(error) from error
 
     async def close(self) -> None:
         try:
             await self._connection.close(timeout=2)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except (*_POSTGRES_ERRORS, TimeoutError):
             self._connection.terminate()
 
     def terminate(self) -> None:
@@ -198,7 +203,7 @@ def map_postgres(error: Exception) -> Exception:
     if isinstance(error, asyncpg.PostgresError):
         return from_sqlstate(error)
     wrong_value = isinstance(error, ValueError)  # asyncpg.DataError, an InterfaceError too: our mistake
-    if isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError) and not wrong_value:
+    if isinstance(error, (*_LOST, TimeoutError)) and not wrong_value:
         return DBConnectionError(f"{type(error).__name__}: {error}")
     return error
 
