@@ -118,10 +118,18 @@ class ComputeApi:
 
 def is_up(service: Mapping[str, Any], down_after_s: float) -> bool:
     """Whether a row of `services` counts as up."""
-    if service["forced_down"]:
-        return False
-    last = service["last_seen_up"] or service["created_at"]
-    return bool(last >= iso_micro(after(-down_after_s)))
+    return has_reported(service, oldest_report(down_after_s))
+
+
+def oldest_report(down_after_s: float) -> str:
+    """The moment since when a service must have reported to count as up."""
+    return iso_micro(after(-down_after_s))
+
+
+def has_reported(service: Mapping[str, Any], oldest: str) -> bool:
+    """`is_up` for many rows at one moment. Args: oldest: of `oldest_report`."""
+    last: str = service["last_seen_up"] or service["created_at"]
+    return last >= oldest and not service["forced_down"]
 
 
 def base_of(req: Any) -> str:

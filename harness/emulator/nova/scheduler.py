@@ -6,11 +6,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy import select
 
 from harness.emulator.database import Statement, in_list
 from harness.emulator.messaging import CallContext
-from harness.emulator.nova.compute_api import is_up
+from harness.emulator.nova.compute_api import has_reported, oldest_report
 from harness.emulator.nova.errors import NoValidHost
 from harness.emulator.nova.schema import compute_nodes, services
 from harness.emulator.nova.service_record import ServiceRecord
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("squall.nova.scheduler")
 MICROVERSION = "1.36"
 HOST_STATES_KEPT_S = 1.0  # Nova reads host states anew for each request; a burst of single requests shares a second's
+PROVIDERS_KEPT_MAX = 20_000
 
 GET_HOSTS = Statement(
     select(
@@ -37,27 +39,88 @@ GET_HOSTS = Statement(
 )
 
 
+class _Request(msgspec.Struct):
+    """An allocation request, its parts left as text until somebody takes it."""
+
+    allocations: dict[str, msgspec.Raw]
+    mappings: msgspec.Raw = msgspec.Raw()
+
+    def parsed(self) -> dict[str, Any]:
+        allocations = {uuid: msgspec.json.decode(raw) for uuid, raw in self.allocations.items()}
+        found: dict[str, Any] = {"allocations": allocations}
+        if self.mappings:
+            found["mappings"] = msgspec.json.decode(self.mappings)
+        return found
+
+
+class _Candidates(msgspec.Struct):
+    """Placement's answer. A thousand summaries are mostly those of the last answer: they stay text until compared."""
+
+    allocation_requests: list[_Request]
+    provider_summaries: dict[str, msgspec.Raw]
+
+
+class _Amount(msgspec.Struct):
+    capacity: int
+    used: int
+
+
+class _Summary(msgspec.Struct):
+    resources: dict[str, _Amount]
+
+
+class _Free:
+    """What a provider has left, as one text of its summary says."""
+
+    __slots__ = ("amounts", "text")
+
+    def __init__(self, text: msgspec.Raw) -> None:
+        self.text = text.copy()  # else it would keep the whole answer in memory
+        resources = _SUMMARY.decode(text).resources
+        self.amounts = {name: amount.capacity - amount.used for name, amount in resources.items()}
+
+
+_CANDIDATES = msgspec.json.Decoder(_Candidates)
+_SUMMARY = msgspec.json.Decoder(_Summary)
+
+
 class _Host:
     """A candidate: what is free there, and the allocation request that takes a share of it."""
 
-    __slots__ = ("allocation", "failed_builds", "free", "name", "order", "uuid")
+    __slots__ = ("_parsed", "failed_builds", "free", "name", "order", "request", "uuid")
 
     def __init__(
-        self, name: str, uuid: str, failed_builds: int, allocation: Mapping[str, Any], free: dict[str, int], order: int
+        self, name: str, uuid: str, failed_builds: int, request: _Request, free: Mapping[str, int], order: int
     ) -> None:
         self.name = name
         self.uuid = uuid
         self.failed_builds = failed_builds
-        self.allocation = allocation
+        self.request = request
         self.free = free
         self.order = order
+        self._parsed: dict[str, Any] | None = None
 
     def weight(self, largest: Mapping[str, int]) -> float:
         """Sum of the free shares, each relative to the roomiest candidate: Nova's RAM, CPU and disk weighers."""
-        return sum(self.free[name] / most for name, most in largest.items())
+        free = self.free
+        total = 0.0
+        for name, most in largest.items():
+            total += free[name] / most
+        return total
 
     def has_room(self, wanted: Mapping[str, int]) -> bool:
         return all(self.free.get(name, 0) >= amount for name, amount in wanted.items())
+
+    def take(self, wanted: Mapping[str, int]) -> None:
+        """Count a share out. The amounts as they were are shared with other requests."""
+        self.free = {name: amount - wanted.get(name, 0) for name, amount in self.free.items()}
+
+    @property
+    def allocation(self) -> dict[str, Any]:
+        """The allocation request."""
+        if self._parsed is None:
+            self._parsed = self.request.parsed()
+        return self._parsed
 
     def selection(self) -> dict[str, Any]:
         return {
@@ -79,6 +142,7 @@ class Scheduler:
         self.placement = runtime.service("placement", user="nova")
         self._states: dict[str, Mapping[str, Any]] = {}
         self._states_until = 0.0
+        self._free: dict[str, _Free] = {}
 
     async def select_destinations(
         self,
@@ -144,8 +208,7 @@ class Scheduler:
         while heap:
             host = self._take(heap)
             if await self._claim(host, uuid, spec, context):
-                for name, amount in wanted.items():
-                    host.free[name] -= amount
+                host.take(wanted)
                 return host
         return None
 
@@ -186,7 +249,7 @@ class Scheduler:
                 return False
         return False
 
-    async def _candidates(self, wanted: Mapping[str, int]) -> dict[str, Any]:
+    async def _candidates(self, wanted: Mapping[str, int]) -> _Candidates:
         resources = ",".join(f"{name}:{amount}" for name, amount in wanted.items())
         limit = self.runtime.settings.placement.max_allocation_candidates
         response = await self.placement.get(
@@ -194,25 +257,23 @@ class Scheduler:
         )
         if not response.ok:
             raise RuntimeError(f"placement answered {response.status} when asked for candidates")
-        found: dict[str, Any] = response.json()
-        return found
+        return _CANDIDATES.decode(response.body)
 
-    async def _filtered(self, candidates: Mapping[str, Any], spec: Mapping[str, Any]) -> list[_Host]:
-        requests: dict[str, Mapping[str, Any]] = {}
-        for request in candidates["allocation_requests"]:
-            requests.setdefault(next(iter(request["allocations"])), request)
+    async def _filtered(self, candidates: _Candidates, spec: Mapping[str, Any]) -> list[_Host]:
+        requests: dict[str, _Request] = {}
+        for request in candidates.allocation_requests:
+            requests.setdefault(next(iter(request.allocations)), request)
         states = await self._host_states(list(requests))
-        down_after_s = self.runtime.scaled(self.settings.service_down_time_s)
+        oldest = oldest_report(self.runtime.scaled(self.settings.service_down_time_s))
         forced = spec.get("force_hosts")
         hosts: list[_Host] = []
         for uuid, request in requests.items():
             state = states.get(uuid)
-            if state is None or state["disabled"] or not is_up(state, down_after_s):
+            if state is None or state["disabled"] or not has_reported(state, oldest):
                 continue
             if forced and state["host"] not in forced:
                 continue
-            resources = candidates["provider_summaries"][uuid]["resources"]
-            free = {name: amount["capacity"] - amount["used"] for name, amount in resources.items()}
+            free = self._free_of(uuid, candidates.provider_summaries[uuid])
             hosts.append(_Host(state["host"], uuid, state["failed_builds"], request, free, len(hosts)))
         if not hosts:
             raise NoValidHost("There are not enough hosts available.")
@@ -222,6 +283,14 @@ class Scheduler:
             for host, order in zip(hosts, orders, strict=True):
                 host.order = order
         return hosts
+
+    def _free_of(self, uuid: str, text: msgspec.Raw) -> Mapping[str, int]:
+        known = self._free.get(uuid)
+        if known is None or known.text != text:
+            if len(self._free) >= PROVIDERS_KEPT_MAX:
+                self._free.clear()
+            known = self._free[uuid] = _Free(text)
+        return known.amounts
 
     async def _host_states(self, uuids: list[str]) -> dict[str, Mapping[str, Any]]:
         now = asyncio.get_running_loop().time()
