@@ -21,6 +21,7 @@ from harness.experiment import Burst, Closed, Constant, ExperimentInvalid, Poiss
 # agent_down_time; and after which age a server in BUILD is stuck: RPC time-out, its retry, and one report interval.
 _SETTLE_S = 150.0
 _STUCK_AFTER_S = 130.0
+_PLUG_TIMEOUT_S = 300.0  # nova's vif_plugging_timeout: so long may a host wait for its ports, then the build fails
 _FAULT_KEYS = ("fault", "target", "after", "for")
 
 
@@ -51,6 +52,7 @@ def make_plan(source: Source) -> dict[str, Any]:
         "drain_s": duration_ns(experiment.drain) / 1e9,
         "settle_s": duration_ns(experiment.settle) / 1e9 if experiment.settle else _SETTLE_S * experiment.time_scale,
         "stuck_after_s": _STUCK_AFTER_S * experiment.time_scale,
+        "plug_timeout_s": _PLUG_TIMEOUT_S * experiment.time_scale,
         "expect": msgspec.to_builtins(experiment.expect) if experiment.expect else None,
     }
     plan["slos"] = _objectives(source, plan)

@@ -154,6 +154,15 @@ class History:
         said = self.plan.get("stuck_after_s")
         return float(said) if said is not None else DEFAULT_STUCK_AFTER_S * float(self.plan.get("time_scale") or 1.0)
 
+    def build_limit_s(self, server: Server) -> float:
+        """Seconds without a step after which a build counts as stuck: on a host it may first wait for its ports."""
+        return self.stuck_after_s + (float(self.plan.get("plug_timeout_s") or 0.0) if server.host else 0.0)
+
+    def build_age_s(self, snapshot: Snapshot, server: Server) -> float | None:
+        """Seconds since the build last made a step: a slow cloud builds for longer than a build stays where it is."""
+        ages = [self.age_s(snapshot, server), self.age_s(snapshot, server, since=server.updated)]
+        return min((age_s for age_s in ages if age_s is not None), default=None)
+
     @cached_property
     def creates(self) -> pd.DataFrame:
         """One row per server that the run meant to have."""

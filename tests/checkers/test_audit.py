@@ -300,6 +300,27 @@ def test_an_account_that_may_not_see_hosts_leaves_what_needs_them_unknown() -> N
     assert (found["servers_lost"], found["servers_duplicated"], found["stuck"]) == ("pass", "pass", "pass")
 
 
+def test_a_build_that_goes_on_slowly_is_neither_stuck_nor_a_leak() -> None:
+    """As on an overloaded control plane: minutes old, and scheduled a moment before the audit looked."""
+    world = World()
+    world.strand("s1", holds=True)
+    world.server("s1")["updated"] = "2026-01-01T00:03:10Z"
+    world.recount()
+    assert findings(world) == {}
+    found = answers(world)
+    assert found["stuck"].verdict == found["allocations"].verdict == "unknown"
+
+
+def test_a_host_that_may_still_wait_for_its_ports_is_not_stuck() -> None:
+    world = World()
+    world.server("s1").update(status="BUILD", vm_state="building", task_state="spawning")
+    world.recount()
+    assert findings(world) == {"stuck_build": ["s1"]}
+    world.plan["plug_timeout_s"] = 300.0
+    assert findings(world) == {}
+    assert "audited too early" in answers(world)["stuck"].reason
+
+
 def test_a_young_build_is_neither_stuck_nor_a_pass() -> None:
     world = World(stuck_after_s=10_000)
     world.strand("s1", holds=True)

@@ -93,7 +93,7 @@ def test_what_came_from_a_cloud_or_an_experiment_is_text_and_never_markup(good: 
 def test_a_failed_run_names_damaged_objects_request_ids_and_reasons(failed: Path) -> None:
     text = " ".join(page_of(failed).text)
     assert "FAIL" in text
-    assert re.search(r"stuck_build: 42 servers: in BUILD for longer than 13 s", text)
+    assert re.search(r"stuck_build: 42 servers: in BUILD without a step for longer than 13 s", text)
     assert re.search(r"HTTP 500", text)
     assert re.search(r"req-[0-9a-f]{8}-1111", text)
     assert "5f0c0000-0000-4000-8000-000000000000" in text

@@ -29,7 +29,7 @@ def check(history: History) -> Evidence:
     leaked = []
     for server in history.our_servers(after):
         evidence.checked += 1
-        age_s = history.age_s(after, server)
+        age_s = history.build_age_s(after, server) if server.is_building else history.age_s(after, server)
         mine = held.get(server.id, [])
         if server.is_settled and not mine:
             missing.append(Affected("server", server.id, server.name, age_s, f"runs on {server.host}"))

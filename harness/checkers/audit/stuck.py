@@ -9,7 +9,7 @@ from harness.checkers.history import History
 from harness.checkers.registry import Checker
 from harness.checkers.snapshot import Missing, Server
 
-STUCK_BUILD = Code("stuck_build", "I3", "S3", "The server has been in BUILD for longer than a build can take.")
+STUCK_BUILD = Code("stuck_build", "I3", "S3", "The server is in BUILD, and nothing has happened to it for too long.")
 STUCK_TASK = Code(
     "stuck_task", "I3", "S3", "The server has been in the middle of a task for longer than a task can take."
 )
@@ -26,10 +26,13 @@ def check(history: History) -> Evidence:
         unreachable += server.status == "UNKNOWN"
         if not server.in_transition:
             continue
-        age_s = history.age_s(history.after, server, since=None if server.is_building else server.updated)
+        if server.is_building:
+            age_s, most_s = history.build_age_s(history.after, server), history.build_limit_s(server)
+        else:
+            age_s, most_s = history.age_s(history.after, server, since=server.updated), limit_s
         if age_s is None:
             ageless += 1
-        elif age_s < limit_s:
+        elif age_s < most_s:
             young += 1
         elif server.is_building:
             where = f"on {server.host}" if server.host else "no host"
@@ -39,12 +42,10 @@ def check(history: History) -> Evidence:
         else:
             detail = f"{server.status}, {server.task_state}"
             tasks.append(Affected("server", server.id, server.name, age_s, detail))
-    evidence.findings += finding(STUCK_BUILD, builds, f"in BUILD for longer than {limit_s:g} s")
+    evidence.findings += finding(STUCK_BUILD, builds, f"in BUILD without a step for longer than {limit_s:g} s")
     evidence.findings += finding(STUCK_TASK, tasks, f"in a task for longer than {limit_s:g} s")
     if young:
-        evidence.doubts.append(
-            f"{young} servers are still in transition and younger than {limit_s:g} s: audited too early"
-        )
+        evidence.doubts.append(f"{young} servers are still in transition, and not for too long yet: audited too early")
     if unreachable:
         evidence.doubts.append(f"{unreachable} servers are UNKNOWN: their cell did not answer")
     if ageless:
