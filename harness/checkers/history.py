@@ -159,9 +159,12 @@ class History:
         return self.stuck_after_s + (float(self.plan.get("plug_timeout_s") or 0.0) if server.host else 0.0)
 
     def build_age_s(self, snapshot: Snapshot, server: Server) -> float | None:
-        """Seconds since the build last made a step: a slow cloud builds for longer than a build stays where it is."""
-        ages = [self.age_s(snapshot, server), self.age_s(snapshot, server, since=server.updated)]
-        return min((age_s for age_s in ages if age_s is not None), default=None)
+        """Seconds since the build last made a step that can be seen: on a host every step is stamped.
+
+        Before that Nova shows the time of our own question as `updated` (seen with nova 34.0.0: a build request that is
+        no instance yet has none of its own), so it is the age since acceptance that counts.
+        """
+        return self.age_s(snapshot, server, since=server.updated if server.host else None)
 
     @cached_property
     def creates(self) -> pd.DataFrame:
