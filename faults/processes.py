@@ -61,8 +61,8 @@ def identify(pid: int) -> Identity | None:
     return None if stat is None or stat[0] in "ZX" else Identity(pid, stat[1], boot_id())
 
 
-def descendants(root: Identity) -> list[Identity]:
-    """All living descendants of `root`, parents first."""
+def descendants(*roots: Identity) -> list[Identity]:
+    """All living descendants of `roots`, each once, parents first; one look at /proc, however many roots."""
     children: dict[int, list[Identity]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -70,11 +70,14 @@ def descendants(root: Identity) -> list[Identity]:
             if stat is not None and stat[0] not in "ZX":
                 children.setdefault(stat[2], []).append(Identity(int(entry), stat[1], boot_id()))
     found: list[Identity] = []
-    waiting = [root.pid]
+    waiting = [root.pid for root in roots]
+    known = set(waiting)
     while waiting:
         for child in children.get(waiting.pop(0), []):
-            found.append(child)
-            waiting.append(child.pid)
+            if child.pid not in known:
+                known.add(child.pid)
+                found.append(child)
+                waiting.append(child.pid)
     return found
 
 

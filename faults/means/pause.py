@@ -108,13 +108,8 @@ def _all_of(record: UndoRecord) -> list[Identity]:
 
     Children first, so that the parent does not run while a child that it waits for is still stopped.
     """
-    found: dict[int, Identity] = {}
-    for process in _recorded(record):
-        if process.is_alive:
-            found.setdefault(process.pid, process)
-            for child in descendants(process):
-                found.setdefault(child.pid, child)
-    return list(reversed(found.values()))
+    living = [process for process in _recorded(record) if process.is_alive]
+    return list(reversed([*living, *descendants(*living)]))
 
 
 def probe_record(means: ProbeMeans) -> dict[str, Any]:

@@ -31,7 +31,7 @@ swarms:
   - {name: background, scenario: background, arrivals: {kind: poisson, rate: 5}}
   - {name: burst, scenario: burst, arrivals: {kind: burst, count: 1}, at: {phase: storm}, options: {servers: 10}}
 drain: 20 s
-settle: 3 s
+settle: 15 s
 """
 STAGES = {  # name -> what the run says when it has come to it
     "the cloud starts": "run ",
