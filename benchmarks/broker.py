@@ -161,13 +161,13 @@ def measure(run: Round, address: Address, pid: int, messages: int, in_flight: in
     return f"{medians[0]:9.1f} {medians[1]:9.1f} {medians[2]:9.0f}"
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run all pairs and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.broker")
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--in-flight", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     messages = options.messages // options.in_flight * options.in_flight
     print(f"{messages} messages of {len(BODY)} B, {options.in_flight} in flight, prefetch {PREFETCH},", end=" ")
     print(f"median of {options.rounds}; us of CPU per message\n{'':28}   client    broker     per s")

@@ -23,6 +23,7 @@ from typing import Any
 import httptools
 import uvloop
 
+from benchmarks.figures import Figure
 from tests.cloud.small_cloud import SmallCloud
 
 CLIENTS = ("adapter", "stock adapter", "stock", "fasthttpuser")
@@ -77,6 +78,17 @@ def run(rounds: int = 5, scale: float = 1.0) -> dict[str, float]:
             server.terminate()
             server.join()
     return {client: statistics.median(values) for client, values in samples.items()}
+
+
+def figures() -> list[Figure]:
+    """Our adapter level, and how many times dearer the others are."""
+    found = run()
+    ratios = {client: found[client] / found["adapter"] for client in CLIENTS}
+    return [
+        Figure(WHAT["adapter"], found["adapter"], "us"),
+        *(Figure(WHAT[client], ratio, "x", at_least=FLOOR if client == "stock" else None)
+          for client, ratio in ratios.items() if client != "adapter"),
+    ]  # fmt: skip
 
 
 def print_table(figures: dict[str, float]) -> None:

@@ -180,12 +180,12 @@ def haproxy(directory: Path, upstream: int) -> Iterator[tuple[int, int]]:
             process.terminate()
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--trips", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bulk-mib", type=int, default=256)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
         f"Python {platform.python_version()}"

@@ -6,7 +6,6 @@ in a process of its own. Exits 1 when the report misses its bounds.
 
 import argparse
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from benchmarks.figures import Figure, machine, table  # noqa: E402 - also run as a file
 
 SECONDS, MIB = 20.0, 1024.0
 # Each step is a process of its own: a child's peak counts the pages of the process that it was started from.
@@ -46,29 +47,32 @@ def measured(arguments: list[str]) -> tuple[float, float, float]:
     return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
+def figures(requests: int = 1_000_000) -> list[Figure]:
+    """Wall time and peak memory of judgement and report."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "run")
+        measured(["-c", _BUILD, path, str(requests)])
+        verdict = measured(["-c", _JUDGE, path])
+        report = measured(["-m", "reports", path])
+        size = (Path(path) / "report.html").stat().st_size / 1e6
+    return [
+        Figure("report", report[0], "s", SECONDS),
+        Figure("  peak memory", report[2], "MiB", MIB),
+        Figure("  CPU", report[1], "s"),
+        Figure("verdict", verdict[0], "s"),
+        Figure("  peak memory", verdict[2], "MiB"),
+        Figure("report.html", size, "MB"),
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=1_000_000)
     options = parser.parse_args()
-    print(
-        f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "run")
-        steps = {
-            "build": ["-c", _BUILD, path, str(options.requests)],
-            "verdict": ["-c", _JUDGE, path],
-            "report": ["-m", "reports", path],
-        }
-        taken = {name: measured(arguments) for name, arguments in steps.items()}
-        size = (Path(path) / "report.html").stat().st_size / 1e6
-    for name, (wall, cpu, peak) in taken.items():
-        print(f"{name:8} {wall:6.2f} s wall  {cpu:6.2f} s CPU  {peak:6.0f} MiB peak")
-    print(f"report.html is {size:.1f} MB")
-    report = taken["report"]
-    fine = report[0] <= SECONDS and report[2] <= MIB
-    print(f"report: at most {SECONDS:g} s and {MIB:g} MiB: {'pass' if fine else 'FAIL'}")
-    return 0 if fine else 1
+    print(machine())
+    found = figures(options.requests)
+    print(table(f"a run of {options.requests:,} requests", found))
+    return 1 if any(figure.verdict == "MISSED" for figure in found) else 0
 
 
 if __name__ == "__main__":
