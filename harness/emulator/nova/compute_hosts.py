@@ -17,7 +17,7 @@ log = logging.getLogger("squall.nova.compute")
 MICROVERSION = "1.38"
 REGISTER_AT_ONCE = 500  # hosts in one message
 PROVIDERS_AT_ONCE = 8  # requests to placement in flight
-TICK_S = 0.1  # service reports are sent in small groups, spread over the interval
+TICK_S = 0.5  # service reports are sent in small groups, spread over the interval: a group shares its system calls
 NODES_SAVED_EVERY_S = 2.0  # in Nova each claim saves its node; here those of a moment share a transaction
 
 
