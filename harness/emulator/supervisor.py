@@ -129,6 +129,8 @@ class Supervisor:
             peer.answer({"ok": True})
         self.pids.remove()
         self._removals.unlink(missing_ok=True)
+        if self.ephemeral and self.logs.is_symlink():
+            supervise.remove(self.state)  # the logs are kept elsewhere, and our parent may be dead
         self.control.close()
         self._guardian.release()
 
