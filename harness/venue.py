@@ -1,6 +1,7 @@
 """Where a run takes place: the bundled cloud, made for the run and thrown away after it, or a cloud that is there."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 
 from faults.embedded import embedded_targets
-from harness import targets
+from harness import supervise, targets
 from harness.cloud import janitor, preflight, snapshot
 from harness.cloud.session import Cloud as Connection
 from harness.cloud.session import connect
@@ -28,6 +29,7 @@ from harness.telemetry.database import MariaDB, PostgreSQL
 from harness.telemetry.emulated import processes
 from harness.telemetry.machine import Machine
 
+_STATE_PREFIX = "squall-cloud-"
 _CONFIG_VARIABLE = "OS_CLIENT_CONFIG_FILE"  # where openstacksdk looks for clouds.yaml first
 
 
@@ -148,7 +150,9 @@ class Venue:
         return {**(embedded_targets(state) if state is not None else {}), **self._given_targets}
 
     def _start_emulator(self, settings: Settings, stack: ExitStack) -> None:
-        state = Path(tempfile.mkdtemp(prefix="squall-cloud-"))
+        _remove_orphans()
+        ours = supervise.record("engine", os.getpid())
+        state = Path(tempfile.mkdtemp(prefix=f"{_STATE_PREFIX}{ours.pid}-{ours.start}-"))
         stack.callback(shutil.rmtree, state, ignore_errors=True)
         try:
             cloud = stack.enter_context(emulator.EmbeddedCloud(settings, state, logs=self._logs))
@@ -211,6 +215,20 @@ def _promised(name: str, protocol: str) -> dict[str, Any]:
 
 
 _PROMISED_TARGETS = {"database": _promised("database", "postgresql"), "broker": _promised("broker", "amqp")}
+
+
+def _remove_orphans() -> None:
+    """State directories of engines that were killed before their cloud, which removes its own, had a process."""
+    for state in Path(tempfile.gettempdir()).glob(f"{_STATE_PREFIX}*-*-*"):
+        pid, start = state.name.removeprefix(_STATE_PREFIX).split("-")[:2]
+        with contextlib.suppress(OSError, ValueError):
+            is_ours = state.stat().st_uid == os.geteuid()
+            if (
+                is_ours
+                and not supervise.Recorded("engine", int(pid), start).alive
+                and not (state / "pids.json").exists()
+            ):
+                shutil.rmtree(state, ignore_errors=True)
 
 
 def _restore(variable: str, value: str | None) -> None:

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "harness.targets": {"faults", "harness.experiment", "harness.telemetry"},
     "harness.venue": {
         *("faults", "harness.core", "harness.emulator", "harness.telemetry", "harness.experiment", "harness.cloud"),
-        "harness.targets",
+        *("harness.targets", "harness.supervise"),
     },
     "harness.commands": {"harness", "faults", "reports"},
     "harness.engine": {"harness", "faults"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -87,11 +88,26 @@ def test_control_c_ends_everything(site: Site, stage: str) -> None:
 def test_a_killed_engine_takes_everything_with_it(site: Site, stage: str) -> None:
     engine, run_dir, log = started(site)
     reach(engine, log, STAGES[stage])
+    if stage == "the cloud starts":  # before it has a process, only the next run can tidy up
+        wait_until(lambda: list((site.directory / "tmp").glob("*/pids.json")), within_s=REACHED_WITHIN_S)
     engine.kill()
     engine.wait()
     assert not nothing_is_left(site, run_dir), log.read_text()
     healed = site.squall("heal")
     assert (healed.returncode, healed.stdout) == (0, "no fault is open\n")
+
+
+def test_the_next_run_removes_what_the_earliest_kill_leaves(site: Site) -> None:
+    engine, run_dir, log = started(site)
+    wait_until(lambda: list((site.directory / "tmp").iterdir()), within_s=REACHED_WITHIN_S)
+    engine.kill()
+    engine.wait()
+    shutil.rmtree(run_dir)
+    engine, run_dir, log = started(site)
+    reach(engine, log, STAGES["the snapshot is taken"])
+    engine.terminate()
+    assert engine.wait(ENDED_WITHIN_S) == 130, log.read_text()
+    assert not nothing_is_left(site, run_dir), log.read_text()
 
 
 def test_data_of_a_database_elsewhere_goes_too(site: Site) -> None:
