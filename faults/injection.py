@@ -64,6 +64,11 @@ class Injection:
         self.fault.note = lambda more: journal.note(self.id, more)
         self._say = say
         self.is_open = False
+        self._followed = threading.Event()
+
+    def follow(self) -> None:
+        """What this fault follows on has happened."""
+        self._followed.set()
 
     def run(self, clock: RunClock, end: threading.Event, claims: Claims) -> None:
         """Walk all steps. Never raises; what goes wrong is said.
@@ -71,6 +76,8 @@ class Injection:
         Args:    end: set when everything must be undone now.
         """
         start_ns, duration_ns = int(self.planned["start_ns"]), int(self.planned["duration_ns"])
+        if self.planned.get("follows"):
+            start_ns = self._await_followed(clock, start_ns, end)
         over_ns = start_ns + duration_ns
         self._wait_until(clock, start_ns, end)
         if end.is_set():
@@ -153,6 +160,13 @@ class Injection:
                 return False
             end.wait(0.1)
         return False
+
+    def _await_followed(self, clock: Clock, latest_ns: int, end: threading.Event) -> int:
+        """When to start: so long after what it follows on, at the latest at `latest_ns`."""
+        while not end.is_set() and (left_ns := latest_ns - clock.now_ns()) > 0:
+            if self._followed.wait(min(left_ns / 1e9, 0.05)):
+                return min(latest_ns, clock.now_ns() + int(self.planned["after_ns"]))
+        return latest_ns
 
     @staticmethod
     def _wait_until(clock: Clock, at_ns: int, end: threading.Event) -> None:

@@ -146,6 +146,10 @@ class Nemesis:
             if message["type"] == "go":
                 self._epoch_ns = int(message["epoch_ns"])
                 self._go.set()
+            elif message["type"] == "accepted":
+                for injection in self.injections:
+                    if injection.planned.get("follows") == message["swarm"]:
+                        injection.follow()
             elif message["type"] in ("heal", "stop"):
                 self.wind_up()
         self.wind_up()  # the engine is gone

@@ -315,6 +315,8 @@ class Engine:
                 self._second(message)
             case {"type": "fault"}:
                 self._fault(message)
+            case {"type": "accepted"}:
+                self._send("nemesis", message)
             case {"type": "worker_lost", "name": name}:
                 self._record["worker_lost"].append({"name": name, "at_ns": self._clock.now_ns()})
                 self._progress.step(f"load worker {name} was lost; the run is marked")

@@ -22,7 +22,7 @@ from harness.experiment import Burst, Closed, Constant, ExperimentInvalid, Poiss
 _SETTLE_S = 150.0
 _STUCK_AFTER_S = 130.0
 _PLUG_TIMEOUT_S = 300.0  # nova's vif_plugging_timeout: so long may a host wait for its ports, then the build fails
-_FAULT_KEYS = ("fault", "target", "after", "for")
+_FAULT_KEYS = ("fault", "target", "after", "for", "follows")
 
 
 def make_plan(source: Source) -> dict[str, Any]:
@@ -149,14 +149,22 @@ def _faults(source: Source, phases: list[dict[str, Any]]) -> list[dict[str, Any]
                 source.refuse(
                     where, f"wanted at most limits.max_fault = {experiment.limits.max_fault}; got {entry['for']}"
                 )
+            follows = entry.get("follows")
+            swarms = [swarm.name for swarm in experiment.swarms]
+            if follows is not None and follows not in swarms:
+                source.refuse(f"{where}.follows", _unknown(str(follows), swarms))
+            start_ns = phases[i]["start_ns"] + after_ns
+            if follows is not None:  # at the latest, when the swarm's servers are never accepted
+                start_ns = phases[i]["end_ns"] - for_ns
             planned.append(
                 {
                     "id": f"{len(planned) + 1}-{entry['fault']}",
                     "fault": str(entry["fault"]),
                     "target": str(entry["target"]),
                     "phase": phase.name,
-                    "start_ns": phases[i]["start_ns"] + after_ns,
+                    "start_ns": start_ns,
                     "duration_ns": for_ns,
+                    **({"follows": follows, "after_ns": after_ns} if follows is not None else {}),
                     "params": {key: value for key, value in entry.items() if key not in _FAULT_KEYS},
                     "where": where,
                 }

@@ -108,3 +108,11 @@ def test_the_schema_for_editors_knows_every_key() -> None:
     text = str(json_schema())
     for key in ("phases", "arrivals", "hypervisors", "for", "slos", "expect"):
         assert f"'{key}'" in text
+
+
+def test_a_fault_that_follows_on_a_swarm_starts_at_the_latest_so_that_it_ends_with_its_phase() -> None:
+    text = GOOD.replace("after: 2 s, for: 3 s", "follows: burst, after: 300 ms, for: 3 s")
+    (fault,) = make_plan(parse(text, "good.yaml"))["faults"]
+    assert (fault["follows"], fault["after_ns"], fault["start_ns"]) == ("burst", 300_000_000, 37 * 10**9)
+    with pytest.raises(ExperimentInvalid, match="wanted one of burst, reads; got 'nobody'"):
+        make_plan(parse(text.replace("follows: burst", "follows: nobody"), "bad.yaml"))

@@ -124,6 +124,8 @@ class Conductor:
                         self._owners[operation_id] = data["index"]
                         self._watcher.expect(name, operation_id, until=data["until"])
                     self._wake.set()
+            case "squall_accepted":
+                self._tell({"type": "accepted", "swarm": data["swarm"]})
             case "squall_forget":
                 if self._watcher is not None:
                     for operation_id in data["ids"]:

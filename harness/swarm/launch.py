@@ -21,7 +21,7 @@ from harness.swarm.conductor import Conductor
 from harness.swarm.worker import Worker
 
 log = logging.getLogger("squall.swarm")
-FROM_WORKERS = ("squall_prepared", "squall_second", "squall_expect", "squall_forget", "squall_done")
+FROM_WORKERS = ("squall_prepared", "squall_second", "squall_expect", "squall_accepted", "squall_forget", "squall_done")
 CONNECT_S = 30.0
 END_S = 10.0
 

@@ -153,6 +153,7 @@ class Journey:
                 raise
         for operation in made:
             operation.accepted(answer.exchange)
+        self._worker.accepted(self._swarm["name"])
         if count == 1:
             made[0].resource_id = str(answer.body["server"]["id"])
         return made

@@ -63,6 +63,7 @@ class Worker:
         self._plan, self._index, self._workers = plan, data["index"], data["workers"]
         self.mark = plan["mark"]
         self._swarm_numbers = {swarm["name"]: number for number, swarm in enumerate(plan["swarms"])}
+        self._accepted: set[str] = set()
         self._scenarios: dict[str, Scenario] = {}
         try:
             self.cloud = connect(
@@ -148,6 +149,12 @@ class Worker:
             operation.settled.clear()
         wanted = [[operation.name, operation.operation_id] for operation in operations]
         self._send("squall_expect", {"index": self._index, "until": until, "wanted": wanted})
+
+    def accepted(self, swarm: str) -> None:
+        """Servers of a swarm were accepted; its first time is told: a fault may follow on it."""
+        if swarm not in self._accepted:
+            self._accepted.add(swarm)
+            self._send("squall_accepted", {"index": self._index, "swarm": swarm})
 
     def forget(self, operations: list[Operation]) -> None:
         self._send("squall_forget", {"ids": [operation.operation_id for operation in operations]})

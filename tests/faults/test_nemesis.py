@@ -177,6 +177,18 @@ def test_a_fault_that_does_not_bite_is_said_and_undone(engine: Any) -> None:
     assert "past it" in no_bite["detail"]
 
 
+def test_a_fault_follows_on_a_swarm_once_its_servers_are_accepted(engine: Any) -> None:
+    waiting = {**planned("broker.latency", 30, 0.3, latency="30 ms"), "follows": "burst", "after_ns": 0}
+    run = engine(waiting)
+    run.go()
+    run.wait(type="fault", event="planned")
+    run.link.send({"type": "accepted", "swarm": "another"})
+    run.link.send({"type": "accepted", "swarm": "burst"})
+    assert run.wait(type="finished")["open"] == []
+    injected = next(line for line in run.lines() if line["event"] == "injected")
+    assert injected["at_ns"] < 25 * S, "it waited for its latest time"
+
+
 def test_an_unhealthy_target_gets_no_fault_and_the_others_go_on(engine: Any, servers: dict[str, Any]) -> None:
     broken = {**servers["database"], "probe": {"protocol": "tcp", "address": "127.0.0.1:1"}}
     run = engine(
