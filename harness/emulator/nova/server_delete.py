@@ -6,6 +6,7 @@ from typing import Any
 from harness.emulator.http import ApiError, Caller
 from harness.emulator.nova import instances, states
 from harness.emulator.nova.compute_api import GET_COMPUTE_SERVICE, ComputeApi, check_lock, describe
+from harness.emulator.nova.schema import CELL1_ID
 from harness.emulator.nova.server_create import bus_context
 from harness.emulator.timestamps import utcnow_iso
 
@@ -63,9 +64,11 @@ async def _delete_while_booting(api: ComputeApi, uuid: str) -> bool:
     """Take the build request away from under the conductor. False: there is none any more."""
     if not await api.cells.api.execute(instances.DELETE_BUILD_REQUEST, uuid=uuid):
         return False
+    # A conductor that died between the row and its mapping left the row unmapped: Nova then looks in its own database,
+    # which is that of the only cell.
     cell_id = await api.cells.api.fetch_value(instances.GET_MAPPING, uuid=uuid)
-    if cell_id is not None:
-        await api.cells.by_id[cell_id].execute(instances.DESTROY_HOSTLESS, uuid=uuid, now=utcnow_iso())
+    cell = api.cells.by_id[CELL1_ID if cell_id is None else cell_id]
+    await cell.execute(instances.DESTROY_HOSTLESS, uuid=uuid, now=utcnow_iso())
     return True
 
 
