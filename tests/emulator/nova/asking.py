@@ -104,7 +104,7 @@ class User:
         assert status == 202, answer
         return str(answer["server"]["id"])
 
-    def wait(self, uuid: str, *statuses: str, within_s: float = 20.0) -> dict[str, Any]:
+    def wait(self, uuid: str, *statuses: str, within_s: float = 40.0) -> dict[str, Any]:
         """The server, once its status is one of these and nothing is under way."""
 
         def settled() -> bool:
@@ -122,7 +122,7 @@ class User:
             wait(lambda u=uuid: self("GET", f"/servers/{u}")[0] == 404, within_s)  # type: ignore[misc]
 
 
-def wait(condition: Callable[[], object], within_s: float = 20.0) -> None:
+def wait(condition: Callable[[], object], within_s: float = 40.0) -> None:
     """Raises: TimeoutError."""
     deadline = time.monotonic() + within_s
     while not condition():

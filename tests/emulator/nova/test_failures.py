@@ -19,11 +19,11 @@ BURST = 150
 
 @pytest.fixture(scope="module")
 def fragile() -> Iterator[EmbeddedCloud]:
-    """A cloud whose parts are killed; each test heals what it broke. Reports and timeouts run 20 times as fast."""
+    """A cloud whose parts are killed; each test heals what it broke. Reports and timeouts run ten times as fast."""
     settings = Settings(
-        time_scale=0.05,
+        time_scale=0.1,
         hypervisors=HypervisorSettings(count=10),
-        nova=NovaSettings(vif_plugging_timeout_s=100.0),
+        nova=NovaSettings(vif_plugging_timeout_s=60.0),
     )
     state = Path(tempfile.mkdtemp(prefix="squall-test-"))
     try:
