@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SQUALL := $(PY) -m harness.cli
 
-.PHONY: run test check test-full drill bench fuzz lock format clean setup setup-dev
+.PHONY: run test check test-full drill drills bench lock format clean setup setup-dev
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -37,6 +37,10 @@ test: $(VENV)/.dev
 test-full: $(VENV)/.dev
 	tests/install-servers.sh
 	$(PY) -m pytest -m servers
+
+# Random kill -9 of every process of a run, thirty times: about half an hour.
+drills: $(VENV)/.dev
+	SQUALL_DRILLS=$${SQUALL_DRILLS:-30} $(PY) -m pytest -m drills tests/drills
 
 check: $(VENV)/.dev
 	$(PY) -m ruff format --check .
