@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from benchmarks.figures import cpu_seconds
-from harness.emulator.cloud import EmbeddedCloud, free_port
+from harness.emulator.cloud import EmbeddedCloud
+from harness.emulator.preparation import free_port
 from harness.emulator.settings import HypervisorSettings, Settings
 
 GIVE_UP_S = 180.0

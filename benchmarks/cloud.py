@@ -15,7 +15,9 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, cpu_seconds, machine, table
 from harness.emulator import cloud
+from harness.emulator.preparation import free_port
 from harness.emulator.settings import HypervisorSettings, Settings
+from harness.emulator.status import status
 
 READY_S, PSS_MIB, IDLE_PERCENT = 5.0, 500.0, 5.0
 
@@ -35,10 +37,10 @@ def figures(
         cloud.down(state)
         second_s = cloud.up(settings, state)
         time.sleep(settle_s)
-        before = {process.name: cpu_seconds(process.pid) for process in cloud.status(state).processes if process.pid}
+        before = {process.name: cpu_seconds(process.pid) for process in status(state).processes if process.pid}
         began = time.monotonic()
         time.sleep(idle_s)
-        processes = cloud.status(state).processes
+        processes = status(state).processes
         took_s = time.monotonic() - began
         after = {process.name: cpu_seconds(process.pid) for process in processes if process.pid}
     finally:
@@ -79,7 +81,7 @@ def _settings(hypervisors: int, time_scale: float) -> Settings:
     return Settings(
         time_scale=time_scale,
         hypervisors=HypervisorSettings(count=hypervisors),
-        ports={service: cloud.free_port(taken) for service in Settings().ports},
+        ports={service: free_port(taken) for service in Settings().ports},
     )
 
 

@@ -18,8 +18,10 @@ from harness.cloud import janitor, preflight, snapshot
 from harness.cloud.session import Cloud as Connection
 from harness.cloud.session import connect
 from harness.core.units import duration_ns
-from harness.emulator import cloud as emulator
 from harness.emulator import settings as emulator_settings
+from harness.emulator import status as emulator_status
+from harness.emulator.cloud import EmbeddedCloud
+from harness.emulator.errors import CloudError as EmulatorError
 from harness.emulator.settings import Settings
 from harness.experiment import Cloud, Emulator, Experiment, ExperimentInvalid
 from harness.telemetry import Source
@@ -155,8 +157,8 @@ class Venue:
         state = Path(tempfile.mkdtemp(prefix=f"{_STATE_PREFIX}{ours.pid}-{ours.start}-"))
         stack.callback(shutil.rmtree, state, ignore_errors=True)
         try:
-            cloud = stack.enter_context(emulator.EmbeddedCloud(settings, state, logs=self._logs))
-        except emulator.CloudError as error:
+            cloud = stack.enter_context(EmbeddedCloud(settings, state, logs=self._logs))
+        except EmulatorError as error:
             raise VenueUnavailable(f"the bundled cloud did not start: {error}") from error
         self._state = state
         before = os.environ.get(_CONFIG_VARIABLE)
@@ -187,7 +189,7 @@ def _running_emulator() -> Path | None:
     if not file:
         return None
     state = Path(file).resolve().parent
-    return state if emulator.status(state).running else None
+    return state if emulator_status.status(state).running else None
 
 
 def _emulator_sources(settings: Settings) -> list[Source]:

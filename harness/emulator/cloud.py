@@ -9,16 +9,12 @@ Exit codes: 0 done; 1 it could not be done, or something of the cloud is dead; 2
 
 import argparse
 import contextlib
-import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,44 +23,11 @@ import msgspec
 
 from harness import supervise
 from harness.emulator import settings as settings_module
-from harness.emulator.children import with_root
+from harness.emulator.errors import CloudError
+from harness.emulator.launch import DOWN_WITHIN_S, launch
+from harness.emulator.preparation import free_port, prepare
 from harness.emulator.settings import CONVENTIONAL_PORTS, DEFAULT_PORT_BASE, Settings
-
-START_WITHIN_S = 120.0
-DOWN_WITHIN_S = 30.0
-# Below the range that the kernel gives to outgoing connections, so that none takes a port between choice and use.
-FREE_PORTS = range(20_000, 32_000)
-
-
-class CloudError(Exception):
-    """The cloud could not be started, reached or ended. After a failed start nothing is left running."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessStatus:
-    """One process of a cloud. Memory is the proportional set size, in bytes; CPU in seconds since its start."""
-
-    name: str
-    pid: int
-    state: str
-    pss_bytes: int = 0
-    cpu_s: float = 0.0
-    restarts: int = 0
-    exit_code: int | None = None
-    port: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CloudStatus:
-    """What `status` shows. `running`: the supervisor answers."""
-
-    running: bool
-    processes: list[ProcessStatus] = field(default_factory=list)
-
-    @property
-    def healthy(self) -> bool:
-        """Whether everything that ought to run is ready."""
-        return self.running and all(process.state in ("ready", "stopped") for process in self.processes)
+from harness.emulator.status import CloudStatus, ask, show, status
 
 
 class EmbeddedCloud:
@@ -103,7 +66,7 @@ class EmbeddedCloud:
         prepare(self.settings, self.state, fixed_ports=self._fixed_ports)
         read_end, self._parent_end = os.pipe()
         try:
-            self._process = _launch(self.state, parent_fd=read_end)
+            self._process = launch(self.state, parent_fd=read_end)
         except BaseException:
             os.close(self._parent_end)
             raise
@@ -161,7 +124,7 @@ def up(settings: Settings, state: Path) -> float:
         raise CloudError(f"a cloud is already running in {state}; end it first: squall cloud down --state {state}")
     began = time.monotonic()
     prepare(settings, state, fixed_ports=True)
-    _launch(state, parent_fd=None)
+    launch(state, parent_fd=None)
     return time.monotonic() - began
 
 
@@ -184,266 +147,12 @@ def down(state: Path, *, wipe: bool = False) -> bool:
     return was_there
 
 
-def status(state: Path) -> CloudStatus:
-    """What runs in a state directory; also when its supervisor is dead."""
-    try:
-        settings = settings_module.load(state)
-    except (OSError, ValueError):
-        return CloudStatus(running=False)
-    try:
-        answer = ask(state, {"do": "status"}, timeout_s=5.0)
-    except CloudError:
-        strays = [entry for entry in supervise.PidFile.read(state / "pids.json") if entry.alive]
-        return CloudStatus(
-            running=False,
-            processes=[ProcessStatus(e.name, e.pid, "stray", *_usage(e.pid)) for e in strays],
-        )
-    control = json.loads((state / "control.json").read_bytes())
-    shown = [ProcessStatus("supervisor", control["pid"], "ready", *_usage(control["pid"], family=False))]
-    for row in answer["processes"]:
-        usage = _usage(row["pid"]) if row["state"] in ("ready", "starting") else (0, 0.0)
-        state_now = "paused" if row["state"] == "ready" and _is_stopped(row["pid"]) else row["state"]
-        shown.append(
-            ProcessStatus(
-                row["name"],
-                row["pid"],
-                state_now,
-                *usage,
-                row["restarts"],
-                row["exit_code"],
-                _ports(settings, row["name"]),
-            )
-        )
-    return CloudStatus(running=True, processes=shown)
-
-
-def ask(state: Path, request: dict[str, Any], *, timeout_s: float = 60.0) -> dict[str, Any]:
-    """One request to the supervisor. Raises: CloudError when there is none, or when it says no."""
-    try:
-        control = json.loads((state / "control.json").read_bytes())
-        token = settings_module.load(state).control_token
-        host, _, port = str(control["address"]).rpartition(":")
-        connection = socket.create_connection((host, int(port)), timeout=timeout_s)
-    except (OSError, ValueError, KeyError) as error:
-        raise CloudError(f"no cloud runs in {state}") from error
-    try:
-        with connection, connection.makefile("rb") as lines:
-            connection.sendall(b"".join(json.dumps(line).encode() + b"\n" for line in ({"token": token}, request)))
-            line = lines.readline()
-    except OSError as error:
-        raise CloudError(f"the supervisor of {state} does not answer: {error}") from error
-    if not line:
-        raise CloudError(f"the supervisor of {state} closed the connection")
-    answer: dict[str, Any] = json.loads(line)
-    if not answer.get("ok"):
-        raise CloudError(str(answer.get("error", "refused")))
-    return answer
-
-
-def prepare(settings: Settings, state: Path, *, fixed_ports: bool) -> None:
-    """Fill in ports and secrets, write settings.json and clouds.yaml, end what a dead run left. Raises: CloudError."""
-    try:
-        _make_directories(state)
-        _end_leftovers(state)
-        with contextlib.suppress(OSError, ValueError):
-            _keep_secrets(settings, settings_module.load(state))
-        settings.fill_secrets()
-        settings.glance.filesystem_store_datadir = settings.glance.filesystem_store_datadir or str(state / "images")
-        _fill_ports(settings, fixed_ports=fixed_ports)
-        settings_module.save(settings, state)
-        settings_module.write_private(state / "clouds.yaml", clouds_yaml(settings).encode())
-    except OSError as error:
-        raise CloudError(f"{state}: {error.strerror or error}") from error
-
-
-def clouds_yaml(settings: Settings) -> str:
-    """For openstacksdk; JSON, which is YAML."""
-
-    def cloud(user: str, project: str, password: str) -> dict[str, Any]:
-        return {
-            "auth": {
-                "auth_url": settings.auth_url,
-                "username": user,
-                "password": password,
-                "project_name": project,
-                "user_domain_name": "Default",
-                "project_domain_name": "Default",
-            },
-            "region_name": settings.region,
-            "identity_api_version": 3,
-            "interface": "public",
-        }
-
-    clouds = {
-        "admin": cloud("admin", "admin", settings.admin_password),
-        "demo": cloud("demo", "demo", settings.demo_password),
-    }
-    return json.dumps({"clouds": clouds}, indent=1) + "\n"
-
-
-def free_port(taken: set[int]) -> int:
-    """A port that nobody listens on, out of the way of outgoing connections. Adds it to `taken`."""
-    dice = random.SystemRandom()
-    for _ in range(1000):
-        port = dice.choice(FREE_PORTS)
-        if port not in taken and _is_free("127.0.0.1", port):
-            taken.add(port)
-            return port
-    raise CloudError(f"no free port found between {FREE_PORTS.start} and {FREE_PORTS.stop}")
-
-
-def _fill_ports(settings: Settings, *, fixed_ports: bool) -> None:
-    taken: set[int] = set(settings.ports.values()) if fixed_ports else set()
-    for service, port in settings.ports.items():
-        if not fixed_ports:
-            settings.ports[service] = free_port(taken)
-        elif not _is_free(settings.host, port):
-            raise CloudError(
-                f"port {port} of {service} is in use; end what listens there or choose others with --port-base"
-            )
-    proxied = settings.proxy.enabled
-    for where in (settings.database, settings.broker):
-        if where.embedded:
-            where.server_host = "127.0.0.1"
-            where.server_port = free_port(taken)
-        if proxied:
-            where.host, where.port = "127.0.0.1", free_port(taken)
-        else:
-            where.host, where.port = where.server_host, where.server_port
-    if settings.broker.embedded:
-        settings.broker.management_port = free_port(taken)
-    settings.proxy.control_port = free_port(taken) if proxied else 0
-    settings.control_ports = {name: free_port(taken) for name, _, _ in settings.processes()}
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
-
-
-def _make_directories(state: Path) -> None:
-    # Others may pass through but not look: the database's own user must get to its data. Secrets are 0600 each.
-    state.mkdir(parents=True, exist_ok=True)
-    state.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    (state / "logs").mkdir(mode=0o700, exist_ok=True)
-
-
-def _end_leftovers(state: Path) -> None:
-    left = supervise.kill_families(supervise.PidFile.read(state / "pids.json"))
-    if left:
-        raise CloudError(f"a former run's {left[0].name} (pid {left[0].pid}) does not end")
-    for name in ("control.json", "pids.json"):
-        (state / name).unlink(missing_ok=True)
-
-
-def _keep_secrets(settings: Settings, former: Settings) -> None:
-    """A database that is kept knows its password, and keystone its users'."""
-    for name in ("admin_password", "demo_password", "service_password", "control_token"):
-        if not getattr(settings, name):
-            setattr(settings, name, getattr(former, name))
-    if settings.database.embedded and former.database.embedded and not settings.database.password:
-        settings.database.password = former.database.password
-
-
-def _launch(state: Path, *, parent_fd: int | None) -> "subprocess.Popen[bytes]":
-    report_read, report_write = os.pipe()
-    command = [sys.executable, "-m", "harness.emulator.supervisor", "--state", str(state.resolve())]
-    command += ["--report-fd", str(report_write)]
-    passed = [report_write]
-    if parent_fd is not None:
-        command += ["--parent-fd", str(parent_fd), "--ephemeral"]
-        passed.append(parent_fd)
-    try:
-        with (state / "logs" / "supervisor.log").open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                pass_fds=passed,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd="/",
-                env=with_root(os.environ),
-            )
-    finally:
-        os.close(report_write)
-    with os.fdopen(report_read, "rb") as report:
-        try:
-            line = _read_line(report.fileno(), START_WITHIN_S)
-        except TimeoutError:
-            process.terminate()
-            raise CloudError(f"the cloud was not ready within {START_WITHIN_S:.0f} s; see {state}/logs") from None
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
-    message = json.loads(line) if line else {"error": f"the supervisor ended; see {state}/logs/supervisor.log"}
-    if "error" in message:
-        process.wait(DOWN_WITHIN_S)
-        raise CloudError(message["error"])
-    return process
-
-
-def _read_line(descriptor: int, within_s: float) -> bytes:
-    import select
-
-    deadline = time.monotonic() + within_s
-    line = b""
-    while not line.endswith(b"\n"):
-        if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise TimeoutError
-        data = os.read(descriptor, 4096)
-        if not data:
-            return b""
-        line += data
-    return line
-
-
 def _wipe(state: Path) -> None:
     from harness.emulator import postgres
 
     with contextlib.suppress(postgres.PostgresUnavailable):
         postgres.kept_directory(state, remove=True)
     shutil.rmtree(state, ignore_errors=True)
-
-
-def _usage(pid: int, *, family: bool = True) -> tuple[int, float]:
-    """PSS in bytes and CPU seconds of a process and, unless told otherwise, all its descendants."""
-    pss, ticks = 0, 0
-    try:
-        members = [supervise.record("", pid)]
-    except ProcessLookupError:
-        return 0, 0.0
-    if family:
-        members = supervise.family(members)
-    for member in members:
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            rollup = Path(f"/proc/{member.pid}/smaps_rollup").read_text()
-            pss += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024
-            stat = Path(f"/proc/{member.pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(stat[11]) + int(stat[12])
-    return pss, ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _is_stopped(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
-    return False
-
-
-def _ports(settings: Settings, name: str) -> str:
-    if name == "database":
-        return str(settings.database.server_port)
-    if name == "broker":
-        return f"{settings.broker.server_port} {settings.broker.management_port}"
-    if name == "proxy":
-        return f"{settings.database.port} {settings.broker.port}"
-    return " ".join(f"{service}:{settings.ports[service]}" for service in settings.api.get(name, ()))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -490,22 +199,6 @@ def _up(options: argparse.Namespace) -> int:
     print(f"ready after {took_s:.1f} s")
     print(f"export OS_CLIENT_CONFIG_FILE={str(options.state / 'clouds.yaml')!r} OS_CLOUD=demo")
     return 0
-
-
-def show(state: Path) -> int:
-    """Print the table of `status`. Returns its exit code."""
-    now = status(state)
-    print(f"{'process':<14}{'pid':>8}  {'state':<9}{'MiB':>7}{'CPU s':>9}{'restarts':>10}  ports")
-    for row in now.processes:
-        exit_text = f" (exit {row.exit_code})" if row.exit_code is not None else ""
-        print(
-            f"{row.name:<14}{row.pid:>8}  {row.state:<9}{row.pss_bytes / 2**20:>7.1f}{row.cpu_s:>9.2f}"
-            f"{row.restarts:>10}  {row.port}{exit_text}"
-        )
-    if not now.running:
-        print(f"no cloud runs in {state}" + (" but strays do: squall cloud down" if now.processes else ""))
-        return 3
-    return 0 if now.healthy else 1
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from harness import supervise
 from harness.emulator import postgres
-from harness.emulator.cloud import free_port
+from harness.emulator.preparation import free_port
 from harness.emulator.settings import DatabaseSettings
 
 READY_WITHIN_S = 30.0

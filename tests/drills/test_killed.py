@@ -17,8 +17,8 @@ import pytest
 
 from faults.means.control import ProxyControl
 from faults.secret import Secret
-from harness.emulator import cloud as emulator
 from harness.emulator import settings as emulator_settings
+from harness.emulator.status import status
 from harness.supervise import PidFile, Recorded
 from tests.drills.conftest import ROOT, Site
 from tests.drills.processes import of_run, stopped
@@ -156,7 +156,7 @@ def toxics(cloud: Site) -> dict[str, list[object]]:
 def up_again(cloud: Site) -> None:
     """As an operator does: the same command, the same ports."""
     settings = emulator_settings.load(cloud.state)
-    wait_until(lambda: not emulator.status(cloud.state).processes, within_s=GONE_WITHIN_S)
+    wait_until(lambda: not status(cloud.state).processes, within_s=GONE_WITHIN_S)
     base = settings.ports["keystone"] - 5000
     arguments = ["--hypervisors", "20", "--time-scale", "0.1", "--port-base", str(base)]
     up = cloud.squall("cloud", "up", "--state", str(cloud.state), *arguments)

@@ -20,7 +20,8 @@ import pytest
 from harness import supervise
 from harness.emulator import cloud as cloud_module
 from harness.emulator import postgres
-from harness.emulator.cloud import CloudError, EmbeddedCloud
+from harness.emulator.cloud import EmbeddedCloud
+from harness.emulator.errors import CloudError
 from harness.emulator.settings import HypervisorSettings, Settings
 from tests.emulator.waiting import wait_until
 

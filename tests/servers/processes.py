@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import supervise
-from harness.emulator.cloud import free_port
+from harness.emulator.preparation import free_port
 
 END_WITHIN_S = 10.0
 _taken: set[int] = set()

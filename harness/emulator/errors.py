@@ -1,0 +1,5 @@
+"""What whoever starts or ends an emulated cloud may be told."""
+
+
+class CloudError(Exception):
+    """The cloud could not be started, reached or ended. After a failed start nothing is left running."""

@@ -1,0 +1,127 @@
+"""Before a cloud starts: its state directory, free ports, secrets, settings.json and clouds.yaml."""
+
+import contextlib
+import json
+import os
+import random
+import socket
+from pathlib import Path
+from typing import Any
+
+from harness import supervise
+from harness.emulator import settings as settings_module
+from harness.emulator.errors import CloudError
+from harness.emulator.settings import Settings
+
+# Below the range that the kernel gives to outgoing connections, so that none takes a port between choice and use.
+FREE_PORTS = range(20_000, 32_000)
+
+
+def prepare(settings: Settings, state: Path, *, fixed_ports: bool) -> None:
+    """Fill in ports and secrets, write settings.json and clouds.yaml, end what a dead run left. Raises: CloudError."""
+    try:
+        _make_directories(state)
+        _end_leftovers(state)
+        with contextlib.suppress(OSError, ValueError):
+            _keep_secrets(settings, settings_module.load(state))
+        settings.fill_secrets()
+        settings.glance.filesystem_store_datadir = settings.glance.filesystem_store_datadir or str(state / "images")
+        _fill_ports(settings, fixed_ports=fixed_ports)
+        settings_module.save(settings, state)
+        settings_module.write_private(state / "clouds.yaml", clouds_yaml(settings).encode())
+    except OSError as error:
+        raise CloudError(f"{state}: {error.strerror or error}") from error
+
+
+def clouds_yaml(settings: Settings) -> str:
+    """For openstacksdk; JSON, which is YAML."""
+
+    def cloud(user: str, project: str, password: str) -> dict[str, Any]:
+        return {
+            "auth": {
+                "auth_url": settings.auth_url,
+                "username": user,
+                "password": password,
+                "project_name": project,
+                "user_domain_name": "Default",
+                "project_domain_name": "Default",
+            },
+            "region_name": settings.region,
+            "identity_api_version": 3,
+            "interface": "public",
+        }
+
+    clouds = {
+        "admin": cloud("admin", "admin", settings.admin_password),
+        "demo": cloud("demo", "demo", settings.demo_password),
+    }
+    return json.dumps({"clouds": clouds}, indent=1) + "\n"
+
+
+def free_port(taken: set[int]) -> int:
+    """A port that nobody listens on, out of the way of outgoing connections. Adds it to `taken`."""
+    dice = random.SystemRandom()
+    for _ in range(1000):
+        port = dice.choice(FREE_PORTS)
+        if port not in taken and _is_free("127.0.0.1", port):
+            taken.add(port)
+            return port
+    raise CloudError(f"no free port found between {FREE_PORTS.start} and {FREE_PORTS.stop}")
+
+
+def _fill_ports(settings: Settings, *, fixed_ports: bool) -> None:
+    taken: set[int] = set(settings.ports.values()) if fixed_ports else set()
+    for service, port in settings.ports.items():
+        if not fixed_ports:
+            settings.ports[service] = free_port(taken)
+        elif not _is_free(settings.host, port):
+            raise CloudError(
+                f"port {port} of {service} is in use; end what listens there or choose others with --port-base"
+            )
+    proxied = settings.proxy.enabled
+    for where in (settings.database, settings.broker):
+        if where.embedded:
+            where.server_host = "127.0.0.1"
+            where.server_port = free_port(taken)
+        if proxied:
+            where.host, where.port = "127.0.0.1", free_port(taken)
+        else:
+            where.host, where.port = where.server_host, where.server_port
+    if settings.broker.embedded:
+        settings.broker.management_port = free_port(taken)
+    settings.proxy.control_port = free_port(taken) if proxied else 0
+    settings.control_ports = {name: free_port(taken) for name, _, _ in settings.processes()}
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _make_directories(state: Path) -> None:
+    # Others may pass through but not look: the database's own user must get to its data. Secrets are 0600 each.
+    state.mkdir(parents=True, exist_ok=True)
+    state.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    (state / "logs").mkdir(mode=0o700, exist_ok=True)
+
+
+def _end_leftovers(state: Path) -> None:
+    left = supervise.kill_families(supervise.PidFile.read(state / "pids.json"))
+    if left:
+        raise CloudError(f"a former run's {left[0].name} (pid {left[0].pid}) does not end")
+    for name in ("control.json", "pids.json"):
+        (state / name).unlink(missing_ok=True)
+
+
+def _keep_secrets(settings: Settings, former: Settings) -> None:
+    """A database that is kept knows its password, and keystone its users'."""
+    for name in ("admin_password", "demo_password", "service_password", "control_token"):
+        if not getattr(settings, name):
+            setattr(settings, name, getattr(former, name))
+    if settings.database.embedded and former.database.embedded and not settings.database.password:
+        settings.database.password = former.database.password
