@@ -100,6 +100,17 @@ class SpreadSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"high_s ({self.high_s}) is below low_s ({self.low_s})")
 
 
+class SpawnFailureSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Hypervisors that cannot start what was scheduled to them; nova tries another host, or gives up."""
+
+    probability: Probability = 0.0  # of each spawn anywhere, by the dice of `Settings.seed`
+    hosts: list[str] = []  # on these every spawn fails
+
+    def __post_init__(self) -> None:
+        if len(set(self.hosts)) < len(self.hosts):
+            raise ValueError("hosts: one is named twice")
+
+
 class KeystoneSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     token_expiration_s: Positive = 3600.0  # not scaled: a token must outlive a short run as it would a long one
     bcrypt_rounds: Annotated[int, msgspec.Meta(ge=4, le=16)] = 4  # keystone's default is 12; 4 keeps laptops usable
@@ -134,6 +145,7 @@ class NovaSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     build_failure_weight_multiplier: NotNegative = 1_000_000.0
     build: SpreadSettings = msgspec.field(default_factory=SpreadSettings)  # simulated spawn of one instance
     delete: SpreadSettings = msgspec.field(default_factory=SpreadSettings)
+    spawn_failure: SpawnFailureSettings = msgspec.field(default_factory=SpawnFailureSettings)
     quota_instances: int = -1
     quota_cores: int = -1
     quota_ram_mb: int = -1
@@ -233,6 +245,12 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     supervision: SupervisionSettings = msgspec.field(default_factory=SupervisionSettings)
     truth: TruthSettings = msgspec.field(default_factory=TruthSettings)
     control_ports: dict[str, int] = msgspec.field(default_factory=dict)  # process name -> its control port
+
+    def __post_init__(self) -> None:
+        if failing := self.nova.spawn_failure.hosts:
+            missing = sorted(set(failing).difference(self.hypervisors.hosts()))
+            if missing:
+                raise ValueError(f"nova.spawn_failure.hosts: no hypervisor is named {', '.join(missing)}")
 
     def scaled(self, seconds: float) -> float:
         """A duration of the real control plane, in this cloud's seconds."""

@@ -137,9 +137,9 @@ class Compute:
         }
         await self.conductor.event(context, changes)
 
-    async def free_allocations(self, uuid: str) -> None:
-        """Delete the instance's allocations in placement."""
-        if self.runtime.chance(self.runtime.truth.leaked_allocation):
+    async def free_allocations(self, uuid: str, *, leaks: bool = True) -> None:
+        """Delete the instance's allocations in placement. Args: leaks: the truth switch applies."""
+        if leaks and self.runtime.chance(self.runtime.truth.leaked_allocation):
             return
         response = await self.placement.delete(f"/allocations/{uuid}", microversion="1.28")
         if response.status not in (204, 404):

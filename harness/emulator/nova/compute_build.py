@@ -10,7 +10,7 @@ import orjson
 from harness.emulator.messaging import CallContext, MessagingError, RemoteError
 from harness.emulator.nova import states
 from harness.emulator.nova.compute_hosts import Host
-from harness.emulator.nova.errors import BuildAbortException, RescheduledException
+from harness.emulator.nova.errors import BuildAbortException, RescheduledException, SpawnFailed
 from harness.emulator.settings import SpreadSettings
 from harness.emulator.timestamps import utcnow_iso
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("squall.nova.compute")
 _GONE = ("InstanceNotFound", "UnexpectedDeletingTaskStateError")
+# What an instance on no host shows: its zone goes with the host.
+_NO_HOST: dict[str, Any] = {"host": None, "node": None, "launched_on": None, "availability_zone": None}
 
 
 class _Deleted(Exception):
@@ -71,30 +73,44 @@ class Builder:
                 "node": host.name,
                 "launched_on": host.name,
             }
-            await save(context, uuid, changes, ["scheduling", None])
-            await self._on_host(context, host, instance, spec, requested)
-            host.build_succeeded()
+            try:
+                await save(context, uuid, changes, ["scheduling", None])
+            except Exception as error:
+                if not isinstance(error, RemoteError) or error.exc_type not in (*_GONE, "UnexpectedTaskStateError"):
+                    failure = error
+                await self._never_begun(context, host, uuid, failure)
+            else:
+                await self._on_host(context, host, instance, spec, requested)
+                host.build_succeeded()
         except _Deleted:
             host.build_failed()  # as Nova counts it
             host.abort(uuid, orjson.loads(instance["flavor"]))
+            await self.compute.free_allocations(uuid)
         except RescheduledException as error:
-            failure = error
             host.build_failed()
             host.abort(uuid, orjson.loads(instance["flavor"]))
-            await self._reschedule(context, instance, spec, filter_properties, requested, alternates, error)
-        except RemoteError as error:
-            if error.exc_type in _GONE:
-                return  # deleted before its build began
-            failure = error
-            host.build_failed()
-            await self._set_error(context, host, instance, error)
+            if "retry" in filter_properties:
+                await self._reschedule(context, instance, spec, filter_properties, requested, alternates, error)
+            else:
+                await self._set_error(context, host, instance, error, message=error.reason)
         except Exception as error:
-            failure = error
             host.build_failed()
             await self._set_error(context, host, instance, error)
         finally:
             self.building.discard(uuid)
+        # Nova has dealt with a failed build by then, so that its event says Success, whatever became of it.
         await self.compute.finish_event(context, uuid, "compute__do_build_and_run_instance", started, failure)
+
+    async def _never_begun(self, context: CallContext, host: Host, uuid: str, error: Exception | None) -> None:
+        """The very first save failed: nobody sets ERROR then. Without an error the instance is gone or taken."""
+        host.build_failed()
+        if error is not None:
+            try:
+                await self.compute.conductor.action(context, _fault(uuid, host, error), "create")
+                await self.compute.conductor.save(context, uuid, {"task_state": None})
+            except MessagingError as refused:
+                log.error("%s stays as it is: %s", uuid, refused)
+        await self.compute.free_allocations(uuid)
 
     async def _on_host(
         self,
@@ -132,6 +148,7 @@ class Builder:
             network_info = orjson.dumps(info).decode() if info else None
             await save(context, uuid, {"task_state": "spawning"}, ["block_device_mapping"], network_info)
             await self.pause(self.settings.build)
+            self._may_fail(host)
             await self._wait_plugged(uuid, info, plugs)
             changes = {
                 "vm_state": states.ACTIVE,
@@ -141,16 +158,22 @@ class Builder:
             }
             await save(context, uuid, changes, ["spawning"])
         except BuildAbortException:
-            await self._undo_network(uuid, networking, requested)
+            await self._undo_network(context, uuid, networking, requested)
             raise
         except Exception as error:
-            await self._undo_network(uuid, networking, requested)
+            await self._undo_network(context, uuid, networking, requested)
             if isinstance(error, RemoteError) and error.exc_type in _GONE:
                 raise _Deleted from error
             raise RescheduledException(uuid, str(error)) from error
         finally:
             for port_id in plugs:
                 self._plugs.pop((uuid, port_id), None)
+
+    def _may_fail(self, host: Host) -> None:
+        """What the settings say of spawns on this host. Raises: SpawnFailed."""
+        failing = self.settings.spawn_failure
+        if host.name in failing.hosts or self.runtime.chance(failing.probability):
+            raise SpawnFailed
 
     async def _wait_plugged(self, uuid: str, info: list[dict[str, Any]], plugs: Mapping[str, asyncio.Event]) -> None:
         """Wait for the network's word on every port that was not up yet.
@@ -174,6 +197,7 @@ class Builder:
 
     async def _undo_network(
         self,
+        context: CallContext,
         uuid: str,
         networking: "asyncio.Task[list[dict[str, Any]]] | None",
         requested: list[dict[str, Any]],
@@ -186,6 +210,8 @@ class Builder:
         try:
             own = frozenset(request["port_id"] for request in requested if request.get("port_id"))
             await self.compute.network.deallocate(uuid, own)
+            cache = {"name": "InstanceInfoCache", "uuid": uuid, "changes": {"network_info": "[]"}}
+            await self.compute.conductor.action(context, cache, "save")
         except Exception as error:
             log.error("ports of %s were not removed: %s", uuid, error)
 
@@ -197,13 +223,13 @@ class Builder:
         filter_properties: dict[str, Any],
         requested: list[dict[str, Any]],
         alternates: list[dict[str, Any]],
-        error: Exception,
+        error: RescheduledException,
     ) -> None:
-        """Give the instance back to the conductor, for its next alternate."""
+        """Give allocations and instance back; the conductor claims its next alternate."""
         uuid = instance["uuid"]
+        filter_properties["retry"]["exc_reason"] = error.reason
         try:
-            changes = {"host": None, "node": None, "task_state": "scheduling"}
-            await self.compute.conductor.save(context, uuid, changes)
+            await self.compute.conductor.save(context, uuid, {**_NO_HOST, "task_state": "scheduling"})
         except RemoteError as refused:
             if refused.exc_type not in _GONE:
                 log.error("%s cannot be rescheduled: %s", uuid, refused)
@@ -211,6 +237,7 @@ class Builder:
         except MessagingError as refused:
             log.error("%s cannot be rescheduled: %s", uuid, refused)
             return
+        await self.compute.free_allocations(uuid, leaks=False)  # else no alternate could be claimed
         log.info("%s is rescheduled: %s", uuid, error)
         kept = {name: value for name, value in instance.items() if name != "image"}
         await self.runtime.bus.cast(
@@ -227,24 +254,36 @@ class Builder:
             context=context,
         )
 
-    async def _set_error(self, context: CallContext, host: Host, instance: Mapping[str, Any], error: Exception) -> None:
+    async def _set_error(
+        self,
+        context: CallContext,
+        host: Host,
+        instance: Mapping[str, Any],
+        error: Exception,
+        message: str | None = None,
+    ) -> None:
         """ERROR with a fault, without a host; the allocations are given back."""
         uuid = instance["uuid"]
         conductor = self.compute.conductor
         host.abort(uuid, orjson.loads(instance["flavor"]))
-        own = isinstance(error, BuildAbortException)
-        fault = {
-            "created_at": utcnow_iso(),
-            "instance_uuid": uuid,
-            "code": 500,
-            "message": (str(error) if own else type(error).__name__)[:255],
-            "details": f"{type(error).__name__}: {error}",
-            "host": host.name,
-        }
         try:
-            await conductor.action(context, {"name": "InstanceFault", "changes": fault}, "create")
-            changes = {"host": None, "node": None, "vm_state": states.ERROR, "task_state": None}
-            await conductor.save(context, uuid, changes)
+            await conductor.action(context, _fault(uuid, host, error, message), "create")
+            await conductor.save(context, uuid, {**_NO_HOST, "vm_state": states.ERROR, "task_state": None})
             await self.compute.free_allocations(uuid)
         except MessagingError as refused:
             log.error("%s cannot be set to ERROR: %s", uuid, refused)
+
+
+def _fault(uuid: str, host: Host, error: Exception, message: str | None = None) -> dict[str, Any]:
+    """An InstanceFault. Nova shows the text of its own errors, and of others only the name of their class."""
+    if message is None:
+        message = str(error) if isinstance(error, BuildAbortException) else type(error).__name__
+    changes = {
+        "created_at": utcnow_iso(),
+        "instance_uuid": uuid,
+        "code": 500,
+        "message": message[:255],
+        "details": f"{type(error).__name__}: {error}",
+        "host": host.name,
+    }
+    return {"name": "InstanceFault", "changes": changes}

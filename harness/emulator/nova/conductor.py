@@ -16,7 +16,7 @@ from harness.emulator.nova import instances, quota, states
 from harness.emulator.nova.errors import MaxRetriesExceeded, NovaError, NoValidHost, TooManyInstances
 from harness.emulator.nova.instances import Cells
 from harness.emulator.nova.object_store import ObjectStore
-from harness.emulator.nova.schema import CELL0_ID, host_mappings
+from harness.emulator.nova.schema import CELL0_ID, CELL1_ID, host_mappings
 from harness.emulator.nova.schema import tags as tags_table
 from harness.emulator.nova.service_record import ServiceRecord
 from harness.emulator.timestamps import utcnow_iso
@@ -85,9 +85,12 @@ class Conductor(ObjectStore):
             created.append((row, host_list, cell_id))
         if not created:
             return
-        if await quota.is_over(self.cells, self.settings, spec["project_id"]):
-            await self._refuse_over_quota(created)
-            raise TooManyInstances
+        refusal = await quota.recheck(
+            self.cells, self.settings, spec["project_id"], spec["flavor"], len(build_requests)
+        )
+        if refusal is not None:
+            await self._refuse(created, refusal, tags)
+            raise refusal
         for row, host_list, cell_id in created:
             await self._send(context, row, host_list, cell_id, spec, image, requested_networks, tags)
 
@@ -160,7 +163,10 @@ class Conductor(ObjectStore):
             await self._free(uuid)
             return
         chosen, *alternates = host_list
-        await self._cast_build(context, _instance(row), chosen, alternates, spec, image, requested_networks, 1)
+        # One attempt only, or one host only: without `retry` the compute does not give the instance back.
+        once = self.settings.scheduler_max_attempts == 1 or len(spec["force_hosts"] or ()) == 1
+        retry = None if once else {"num_attempts": 1, "hosts": []}
+        await self._cast_build(context, _instance(row), chosen, alternates, spec, image, requested_networks, retry)
 
     async def _cast_build(
         self,
@@ -171,9 +177,10 @@ class Conductor(ObjectStore):
         spec: dict[str, Any],
         image: dict[str, Any],
         requested_networks: list[dict[str, Any]],
-        attempt: int,
+        retry: dict[str, Any] | None,
     ) -> None:
-        hosts = [[chosen["service_host"], chosen["nodename"]]]
+        if retry is not None:
+            retry["hosts"].append([chosen["service_host"], chosen["nodename"]])
         await self.runtime.bus.cast(
             "compute",
             "build_and_run_instance",
@@ -181,7 +188,7 @@ class Conductor(ObjectStore):
                 "instance": instance,
                 "image": image,
                 "request_spec": {**spec, "flavor": None},  # the instance carries it
-                "filter_properties": {"retry": {"num_attempts": attempt, "hosts": hosts}},
+                "filter_properties": {} if retry is None else {"retry": retry},
                 "requested_networks": requested_networks,
                 "node": chosen["nodename"],
                 "host_list": alternates,
@@ -201,37 +208,49 @@ class Conductor(ObjectStore):
         spec: dict[str, Any],
     ) -> None:
         uuid = instance["uuid"]
-        attempt = int(filter_properties.get("retry", {}).get("num_attempts", 1)) + 1
+        retry = filter_properties["retry"]
+        retry["num_attempts"] += 1
+        reason = retry.pop("exc_reason", None)
         left = list(host_list)
-        await self._free(uuid)
-        while left:
-            chosen = left.pop(0)
-            if await self._claim(uuid, chosen, spec):
-                break
-        else:
-            await self._fail(context, uuid, MaxRetriesExceeded(uuid))
+        try:
+            most = self.settings.scheduler_max_attempts
+            if retry["num_attempts"] > most:
+                raise MaxRetriesExceeded(
+                    f"Exceeded max scheduling attempts {most} for instance {uuid}. Last exception: {reason}"
+                )
+            while left:
+                chosen = left.pop(0)
+                if await self._claim(uuid, chosen, spec):
+                    break
+            else:
+                raise MaxRetriesExceeded(
+                    f"Exhausted all hosts available for retrying build failures for instance {uuid}."
+                )
+        except Exception as error:
+            log.warning("%s cannot be rescheduled: %s", uuid, error)
+            cell = self.cells.by_id[CELL1_ID]
+            await instances.save(cell, uuid, {"vm_state": states.ERROR, "task_state": None})
+            await cell.execute(instances.INSERT_FAULT, **fault_row(uuid, error))
             return
-        await self._cast_build(context, instance, chosen, left, spec, image, requested_networks, attempt)
+        if await instances.save(self.cells.by_id[CELL1_ID], uuid, {"availability_zone": ZONE}):  # else deleted by now
+            await self._cast_build(context, instance, chosen, left, spec, image, requested_networks, retry)
 
     async def _claim(self, uuid: str, selection: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
-        response = await self.placement.put(
-            f"/allocations/{uuid}",
-            json={
-                "allocations": selection["allocation_request"]["allocations"],
-                "consumer_generation": None,
-                "project_id": spec["project_id"],
-                "user_id": spec["user_id"],
-            },
-            microversion=selection["allocation_request_version"],
-        )
-        return response.status == 204
-
-    async def _fail(self, context: CallContext, uuid: str, error: Exception) -> None:
-        """ERROR with a fault, for an instance in the cell."""
-        cell = self.cells.by_id[2]
-        await instances.save(cell, uuid, {"vm_state": states.ERROR, "task_state": None})
-        await cell.execute(instances.INSERT_FAULT, **fault_row(uuid, error))
-        await self._free(uuid)
+        body = {
+            "allocations": selection["allocation_request"]["allocations"],
+            "consumer_generation": None,
+            "project_id": spec["project_id"],
+            "user_id": spec["user_id"],
+        }
+        for _ in range(4):  # as the scheduler claims: a provider's generation may have moved meanwhile
+            response = await self.placement.put(
+                f"/allocations/{uuid}", json=body, microversion=selection["allocation_request_version"]
+            )
+            if response.status == 204:
+                return True
+            if response.status != 409 or b"concurrent_update" not in response.body:
+                break
+        return False
 
     async def _free(self, uuid: str) -> None:
         response = await self.placement.delete(f"/allocations/{uuid}", microversion="1.28")
@@ -267,16 +286,23 @@ class Conductor(ObjectStore):
                 await cell0.execute_many(INSERT_TAGS, pairs)
             await self.cells.api.execute(instances.DELETE_BUILD_REQUEST, uuid=uuid)
 
-    async def _refuse_over_quota(self, created: list[tuple[dict[str, Any], list[dict[str, Any]], int]]) -> None:
-        """The recheck failed: everything of this request ends in ERROR, and its allocations are given back."""
+    async def _refuse(
+        self,
+        created: list[tuple[dict[str, Any], list[dict[str, Any]], int]],
+        error: TooManyInstances,
+        tags: list[str] | None,
+    ) -> None:
+        """The recheck failed: all of this request ends in ERROR. As in Nova allocations stay until it is deleted."""
         for row, _, cell_id in created:
             uuid = row["uuid"]
             cell = self.cells.by_id[cell_id]
-            await cell.execute(instances.INSERT_FAULT, **fault_row(uuid, TooManyInstances(), code=403))
             await instances.save(cell, uuid, {"vm_state": states.ERROR, "task_state": None})
+            await cell.execute(instances.INSERT_FAULT, **fault_row(uuid, error, code=error.code))
+            if tags:
+                await cell.execute_many(INSERT_TAGS, [{"resource_id": uuid, "tag": tag} for tag in sorted(set(tags))])
             await self.cells.api.execute(instances.MAP_TO_CELL, uuid=uuid, cell_id=cell_id)
             await self.cells.api.execute(instances.DELETE_BUILD_REQUEST, uuid=uuid)
-            await self._free(uuid)
+            await self.cells.api.execute(instances.DELETE_REQUEST_SPEC, uuid=uuid)
 
 
 def fault_row(uuid: str, error: BaseException, *, code: int = 500, host: str | None = None) -> dict[str, Any]:
@@ -292,7 +318,7 @@ def fault_row(uuid: str, error: BaseException, *, code: int = 500, host: str | N
         "instance_uuid": uuid,
         "code": code,
         "message": (text if own else kind)[:255],
-        "details": f"{kind}: {text}",
+        "details": f"{kind}: {text}" if code == 500 else "",
         "host": host,
     }
 

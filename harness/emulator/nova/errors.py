@@ -1,5 +1,7 @@
 """What goes wrong between conductor, scheduler and computes; over RPC these travel by their class names, Nova's own."""
 
+from collections.abc import Mapping
+
 
 class NovaError(Exception):
     """Base of the errors below."""
@@ -33,21 +35,36 @@ class NoValidHost(NovaError):
         super().__init__(f"No valid host was found. {reason}")
 
 
-class MaxRetriesExceeded(NovaError):
+class MaxRetriesExceeded(NoValidHost):
     """Every host that was chosen for the instance failed to build it."""
 
-    def __init__(self, uuid: str) -> None:
-        super().__init__(
-            "Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures "
-            f"for instance {uuid}."
-        )
+    def __init__(self, reason: str) -> None:
+        NovaError.__init__(self, f"Exceeded maximum number of retries. {reason}")
 
 
 class TooManyInstances(NovaError):
-    """The recheck of the quota found the project above its limits: two requests have raced."""
+    """The recheck of the quota found the project above its limits: two requests have raced.
+
+    Args: requested, limits: by resource, of those above their limit. Nova names the limit as what is used, too.
+    """
+
+    code = 413
+
+    def __init__(self, requested: Mapping[str, int], limits: Mapping[str, int]) -> None:
+        overs = sorted(requested)
+        names = ", ".join(overs)
+        allowed = ", ".join(str(limits[name]) for name in overs)
+        super().__init__(
+            f"Quota exceeded for {names}: Requested {', '.join(str(requested[name]) for name in overs)}, "
+            f"but already used {allowed} of {allowed} {names}"
+        )
+
+
+class SpawnFailed(Exception):
+    """The hypervisor could not start an instance (setting `spawn_failure`); no error of Nova's own."""
 
     def __init__(self) -> None:
-        super().__init__("Quota exceeded, too many servers in project")
+        super().__init__("internal error: qemu unexpectedly closed the monitor")
 
 
 class BuildAbortException(NovaError):
@@ -62,3 +79,4 @@ class RescheduledException(NovaError):
 
     def __init__(self, uuid: str, reason: str) -> None:
         super().__init__(f"Build of instance {uuid} was re-scheduled: {reason}")
+        self.reason = reason

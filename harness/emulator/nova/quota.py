@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, delete, func, select
 
 from harness.emulator.database import Statement, upsert
 from harness.emulator.http import ApiError
+from harness.emulator.nova.errors import TooManyInstances
 from harness.emulator.nova.instances import Cells
 from harness.emulator.nova.schema import instance_groups, instances, key_pairs, quotas
 from harness.emulator.settings import NovaSettings
@@ -116,8 +117,12 @@ async def check_instances(
     )
 
 
-async def is_over(cells: Cells, settings: NovaSettings, project_id: str) -> bool:
-    """The conductor's recheck: whether a project is over its limits now, two requests having raced."""
+async def recheck(
+    cells: Cells, settings: NovaSettings, project_id: str, flavor: Mapping[str, Any], count: int
+) -> TooManyInstances | None:
+    """The conductor's recheck: the error when a project is over its limits by now, two requests having raced."""
     allowed = await limits(cells, settings, project_id)
     used = await usage(cells, project_id)
-    return any(0 <= allowed[name] < used[name] for name in COUNTED)
+    wanted = {"instances": count, "cores": count * int(flavor["vcpus"]), "ram": count * int(flavor["memory_mb"])}
+    overs = {name: wanted[name] for name in COUNTED if 0 <= allowed[name] < used[name]}
+    return TooManyInstances(overs, allowed) if overs else None

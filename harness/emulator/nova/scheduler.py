@@ -87,14 +87,14 @@ _SUMMARY = msgspec.json.Decoder(_Summary)
 class _Host:
     """A candidate: what is free there, and the allocation request that takes a share of it."""
 
-    __slots__ = ("_parsed", "failed_builds", "free", "name", "order", "request", "uuid")
+    __slots__ = ("_parsed", "free", "name", "order", "request", "shunned", "uuid")
 
     def __init__(
         self, name: str, uuid: str, failed_builds: int, request: _Request, free: Mapping[str, int], order: int
     ) -> None:
         self.name = name
         self.uuid = uuid
-        self.failed_builds = failed_builds
+        self.shunned = float(failed_builds)  # a weight once all candidates are known, see `_shun`
         self.request = request
         self.free = free
         self.order = order
@@ -182,24 +182,27 @@ class Scheduler:
         context: CallContext,
     ) -> list[list[dict[str, Any]]]:
         largest = {name: max((host.free.get(name, 0) for host in hosts), default=1) or 1 for name in wanted}
-        heap = [(host.failed_builds, -host.weight(largest), host.order, host) for host in hosts]
+        heap = [(host.shunned - host.weight(largest), host.order, host) for host in hosts]
         heapq.heapify(heap)
-        chosen: list[list[dict[str, Any]]] = []
+        chosen: list[_Host] = []
         for uuid in instance_uuids:
             host = await self._claim_best(heap, wanted, spec, uuid, context)
             if host is None:
                 raise NoValidHost("There are not enough hosts available.")
             claimed.append(uuid)
-            selections = [host.selection()]
-            selections.extend(self._alternates(heap, host, wanted))
-            chosen.append(selections)
+            chosen.append(host)
             if host.has_room(wanted):
-                heapq.heappush(heap, (host.failed_builds, -host.weight(largest), host.order, host))
-        return chosen
+                heapq.heappush(heap, (host.shunned - host.weight(largest), host.order, host))
+        # As in Nova no host that anything of this request goes to is an alternate, and all get the same ones.
+        taken = set(chosen)
+        unclaimed = (entry for entry in heap if entry[2] not in taken)
+        best = heapq.nsmallest(self.settings.scheduler_max_attempts - 1, unclaimed)
+        alternates = [entry[2].selection() for entry in best]
+        return [[host.selection(), *alternates] for host in chosen]
 
     async def _claim_best(
         self,
-        heap: list[tuple[int, float, int, _Host]],
+        heap: list[tuple[float, int, _Host]],
         wanted: Mapping[str, int],
         spec: Mapping[str, Any],
         uuid: str,
@@ -212,24 +215,16 @@ class Scheduler:
                 return host
         return None
 
-    def _take(self, heap: list[tuple[int, float, int, _Host]]) -> _Host:
+    def _take(self, heap: list[tuple[float, int, _Host]]) -> _Host:
         """The best host, or one of the best `host_subset_size` by lot."""
         size = min(self.settings.host_subset_size, len(heap))
         if size == 1:
-            return heapq.heappop(heap)[3]
+            return heapq.heappop(heap)[2]
         best = [heapq.heappop(heap) for _ in range(size)]
         picked = best.pop(self.runtime.rng.randrange(size))
         for entry in best:
             heapq.heappush(heap, entry)
-        return picked[3]
-
-    def _alternates(
-        self, heap: list[tuple[int, float, int, _Host]], taken: _Host, wanted: Mapping[str, int]
-    ) -> list[dict[str, Any]]:
-        count = self.settings.scheduler_max_attempts - 1
-        # The head of a heap holds its best entries in no strict order; an alternate need not be the very next best.
-        near = [entry[3] for entry in heap[: count + 2] if entry[3] is not taken and entry[3].has_room(wanted)]
-        return [host.selection() for host in near[:count]]
+        return picked[2]
 
     async def _claim(self, host: _Host, uuid: str, spec: Mapping[str, Any], context: CallContext) -> bool:
         body = {
@@ -277,12 +272,21 @@ class Scheduler:
             hosts.append(_Host(state["host"], uuid, state["failed_builds"], request, free, len(hosts)))
         if not hosts:
             raise NoValidHost("There are not enough hosts available.")
+        self._shun(hosts)
         if self.settings.shuffle_best_same_weighed_hosts:
             orders = list(range(len(hosts)))
             self.runtime.rng.shuffle(orders)
             for host, order in zip(hosts, orders, strict=True):
                 host.order = order
         return hosts
+
+    def _shun(self, hosts: list[_Host]) -> None:
+        """Nova's build failure weigher: from 0 for the fewest recent failures to the multiplier for the most."""
+        least = min(host.shunned for host in hosts)
+        span = max(host.shunned for host in hosts) - least
+        for host in hosts:
+            share = (host.shunned - least) / span if span else 0.0
+            host.shunned = share * self.settings.build_failure_weight_multiplier
 
     def _free_of(self, uuid: str, text: msgspec.Raw) -> Mapping[str, int]:
         known = self._free.get(uuid)
