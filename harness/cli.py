@@ -4,8 +4,9 @@ import argparse
 import contextlib
 import importlib.util
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _PACKAGES = ("faults", "harness", "locustfiles", "reports")
@@ -25,11 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from harness import commands
 
     try:
-        return commands.COMMANDS[options.command](options)
+        with _ends_in_order():
+            return commands.COMMANDS[options.command](options)
     except commands.REFUSALS as error:
         print(f"squall: {error}", file=sys.stderr)
         return _USAGE
     except KeyboardInterrupt:
+        print("squall: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -39,6 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise  # no file of the user's, so a mistake of ours: with its traceback
         print(f"squall: {error.filename}: {error.strerror}", file=sys.stderr)
         return _USAGE
+
+
+@contextlib.contextmanager
+def _ends_in_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP are like Ctrl-C: what a command has half done is taken back. `nohup` stays what it is."""
+    numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _shadowed() -> str | None:

@@ -86,14 +86,16 @@ class Engine:
         self._children: Children
         self._record: dict[str, Any] = {"interrupted": False, "aborted": None, "worker_lost": []}
         self._unwritten: RunDirectoryError | None = None
+        self._breaks = False
         self.has_begun = False  # whether there is load, and so something to judge
 
     def run(self) -> dict[str, Any]:
         """Runs from preflight to verdict.
 
         Returns: the verdict document, as in verdict.json.
-        Raises:  ExperimentInvalid, VenueUnavailable when the cloud cannot be had or cannot carry this experiment, and
-                 RunDirectoryError when the disk takes no more; nothing is left in the cloud.
+        Raises:  ExperimentInvalid, VenueUnavailable when the cloud cannot be had or cannot carry this experiment,
+                 KeyboardInterrupt when it was interrupted before the load, and RunDirectoryError when the disk takes no
+                 more; nothing is left in the cloud.
         """
         self._write_run(started_wall_ns=wall_ns())
         with contextlib.ExitStack() as stack, self._signals():
@@ -103,6 +105,8 @@ class Engine:
                 prepared = self.has_begun = True
                 self._load()
             except Interrupted:
+                if not prepared:
+                    raise KeyboardInterrupt from None  # nothing was made and nothing can be judged
                 self._record["interrupted"] = True
                 self._progress.step("interrupted: undoing faults, then deleting what this run made")
             except Aborted as error:
@@ -119,14 +123,15 @@ class Engine:
 
     def _prepare(self, stack: contextlib.ExitStack) -> None:
         self._progress.step(f"run {self._plan['run_id']}: {self._venue.describe()}")
-        stack.enter_context(self._venue)
+        with self._interruptible():
+            stack.enter_context(self._venue)
+            self._plan.update(self._venue.plan_entries())
+            check_faults(self._source, self._plan, self._plan["targets"])
+            if problems := self._venue.preflight(self._plan):
+                raise ExperimentInvalid("the cloud cannot carry this experiment:\n  " + "\n  ".join(problems))
+            self._progress.step("preflight passed; taking the snapshot that the audit compares with")
+            self._snapshot("before")
         self._listen(0)
-        self._plan.update(self._venue.plan_entries())
-        check_faults(self._source, self._plan, self._plan["targets"])
-        if problems := self._venue.preflight(self._plan):
-            raise ExperimentInvalid("the cloud cannot carry this experiment:\n  " + "\n  ".join(problems))
-        self._progress.step("preflight passed; taking the snapshot that the audit compares with")
-        self._snapshot("before")
         self._run.write_json("plan.json", self._plan)
         control = ControlServer(
             lambda link, message: self._inbox.put((link, message)),
@@ -419,11 +424,26 @@ class Engine:
         self._run.write_json("run.json", {**document, **entries})
 
     @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Where nobody reads the inbox, and nothing is made yet: a signal breaks what is under way, at once."""
+        self._breaks = True
+        try:
+            yield
+        finally:
+            self._breaks = False
+
+    @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         def interrupt(*_: object) -> None:
+            if self._breaks:
+                self._breaks = False  # once: what is half there is being ended now
+                raise KeyboardInterrupt
             self._inbox.put((None, {"type": "interrupt"}))
 
-        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+            numbers.remove(signal.SIGHUP)  # nohup
+        before = {number: signal.signal(number, interrupt) for number in numbers}
         try:
             yield
         finally:

@@ -23,7 +23,7 @@ import msgspec
 
 from harness import supervise
 from harness.emulator import settings as settings_module
-from harness.emulator.errors import CloudError
+from harness.emulator.errors import CloudError, CloudRefused
 from harness.emulator.launch import DOWN_WITHIN_S, launch
 from harness.emulator.preparation import free_port, prepare
 from harness.emulator.settings import CONVENTIONAL_PORTS, DEFAULT_PORT_BASE, Settings
@@ -118,13 +118,22 @@ class EmbeddedCloud:
 
 
 def up(settings: Settings, state: Path) -> float:
-    """Start a cloud that outlives us; returns when it is ready, with the seconds that took. Raises: CloudError."""
+    """Start a cloud that outlives us; returns when it is ready, with the seconds that took.
+
+    Raises: CloudRefused before anything is started, CloudError when it cannot be, KeyboardInterrupt; nothing runs then.
+    """
     running = status(state)
     if running.running:
-        raise CloudError(f"a cloud is already running in {state}; end it first: squall cloud down --state {state}")
+        raise CloudRefused(f"a cloud is already running in {state}; end it first: squall cloud down --state {state}")
     began = time.monotonic()
-    prepare(settings, state, fixed_ports=True)
-    launch(state, parent_fd=None)
+    is_new = not (state / "settings.json").exists()
+    try:
+        prepare(settings, state, fixed_ports=True)
+        launch(state, parent_fd=None)
+    except KeyboardInterrupt:
+        if is_new:
+            _wipe(state)
+        raise
     return time.monotonic() - began
 
 
@@ -176,6 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
                 return 0
             case _:
                 return show(options.state)
+    except CloudRefused as error:
+        print(f"squall: {error}", file=sys.stderr)
+        return 2
     except CloudError as error:
         print(f"squall: {error}", file=sys.stderr)
         return 1

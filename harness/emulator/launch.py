@@ -8,11 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+from harness import supervise
 from harness.emulator.errors import CloudError
 from harness.emulator.spawn import with_root
 
 START_WITHIN_S = 120.0
 DOWN_WITHIN_S = 30.0
+END_WITHIN_S = 5.0  # what is only half there need not end in order
 
 
 def launch(state: Path, *, parent_fd: int | None) -> "subprocess.Popen[bytes]":
@@ -41,17 +43,28 @@ def launch(state: Path, *, parent_fd: int | None) -> "subprocess.Popen[bytes]":
         try:
             line = _read_line(report.fileno(), START_WITHIN_S)
         except TimeoutError:
-            process.terminate()
+            _end(process, state)
             raise CloudError(f"the cloud was not ready within {START_WITHIN_S:.0f} s; see {state}/logs") from None
         except BaseException:
-            process.terminate()
-            process.wait()
+            _end(process, state)
             raise
     message = json.loads(line) if line else {"error": f"the supervisor ended; see {state}/logs/supervisor.log"}
     if "error" in message:
         process.wait(DOWN_WITHIN_S)
         raise CloudError(message["error"])
     return process
+
+
+def _end(process: "subprocess.Popen[bytes]", state: Path) -> None:
+    """End a supervisor in the middle of its start, and wait until what it had started is gone."""
+    process.terminate()
+    try:
+        process.wait(END_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        everything = supervise.PidFile.read(state / "pids.json")
+        process.kill()  # its guardian ends the rest
+        process.wait()
+        supervise.wait_gone(everything, DOWN_WITHIN_S)
 
 
 def _read_line(descriptor: int, within_s: float) -> bytes:

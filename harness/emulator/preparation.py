@@ -10,18 +10,24 @@ from typing import Any
 
 from harness import supervise
 from harness.emulator import settings as settings_module
-from harness.emulator.errors import CloudError
-from harness.emulator.settings import Settings
+from harness.emulator.errors import CloudError, CloudRefused
+from harness.emulator.settings import CONVENTIONAL_PORTS, Settings
 
 # Below the range that the kernel gives to outgoing connections, so that none takes a port between choice and use.
 FREE_PORTS = range(20_000, 32_000)
+_LISTENING = "0A"  # in /proc/net/tcp
 
 
 def prepare(settings: Settings, state: Path, *, fixed_ports: bool) -> None:
-    """Fill in ports and secrets, write settings.json and clouds.yaml, end what a dead run left. Raises: CloudError."""
+    """Fill in ports and secrets, write settings.json and clouds.yaml, end what a dead run left.
+
+    Raises: CloudRefused before anything is made, when a port is taken; CloudError.
+    """
     try:
-        _make_directories(state)
         _end_leftovers(state)
+        if fixed_ports:
+            _check_ports(settings)
+        _make_directories(state)
         with contextlib.suppress(OSError, ValueError):
             _keep_secrets(settings, settings_module.load(state))
         settings.fill_secrets()
@@ -71,13 +77,9 @@ def free_port(taken: set[int]) -> int:
 
 def _fill_ports(settings: Settings, *, fixed_ports: bool) -> None:
     taken: set[int] = set(settings.ports.values()) if fixed_ports else set()
-    for service, port in settings.ports.items():
-        if not fixed_ports:
+    if not fixed_ports:
+        for service in settings.ports:
             settings.ports[service] = free_port(taken)
-        elif not _is_free(settings.host, port):
-            raise CloudError(
-                f"port {port} of {service} is in use; end what listens there or choose others with --port-base"
-            )
     proxied = settings.proxy.enabled
     for where in (settings.database, settings.broker):
         if where.embedded:
@@ -91,6 +93,32 @@ def _fill_ports(settings: Settings, *, fixed_ports: bool) -> None:
         settings.broker.management_port = free_port(taken)
     settings.proxy.control_port = free_port(taken) if proxied else 0
     settings.control_ports = {name: free_port(taken) for name, _, _ in settings.processes()}
+
+
+def _check_ports(settings: Settings) -> None:
+    for service, port in settings.ports.items():
+        if not _is_free(settings.host, port):
+            raise CloudRefused(
+                f"port {port}, wanted for {service}, is in use by {_listener(port)}; end that, or choose other ports "
+                f"with --port-base (now {port - CONVENTIONAL_PORTS.get(service, port)})"
+            )
+
+
+def _listener(port: int) -> str:
+    """Who listens on a TCP port, as far as the kernel shows us: other users' processes are hidden from all but root."""
+    sockets = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    sockets.add(f"socket:[{fields[9]}]")
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if any(os.readlink(each) in sockets for each in (process / "fd").iterdir()):
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+                return f"process {process.name} ({command[:80]})"
+    return f"a process that is not ours to see; to see it, as root: ss -ltnp sport = :{port}"
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -15,7 +15,9 @@ import selectors
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from harness import supervise
 from harness.emulator import postgres
@@ -26,6 +28,7 @@ from harness.emulator.orders import Orders
 from harness.emulator.settings import Settings
 
 RUNTIME_FILES = ("control.json", "proxy.json", "proxy-ready.json", "broker-password")
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 EPHEMERAL_FILES = ("settings.json", "clouds.yaml", "images", "lock")  # secrets and data
 
 
@@ -69,11 +72,13 @@ class Supervisor:
             if self.settings.broker.embedded:
                 wanted.append(self.children.begin(Child("broker")))
             if self.settings.database.embedded:
-                self._prepare_database()
+                with _ending_at_once():
+                    self._prepare_database()
                 wanted.append(self.children.begin(Child("database")))
-            from harness.emulator import process
+            with _ending_at_once():
+                from harness.emulator import process
 
-            process.preload(self.settings)  # while database and broker start
+                process.preload(self.settings)  # while database and broker start
             gc.collect()
             gc.freeze()  # a collection in a forked process would copy every page it looks at
             self._await_ready(wanted)
@@ -173,7 +178,7 @@ class Supervisor:
 
     def _on_signal(self) -> None:
         for number in os.read(self._signals, 256):
-            if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number in ENDING:
                 self.children.ending = True
 
     def _on_parent(self) -> None:
@@ -187,13 +192,28 @@ class Supervisor:
         settings_module.write_private(self.state / "control.json", json.dumps(document).encode())
 
 
+@contextlib.contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """For work that looks at no selector, and starts no process that would have to be recorded: a signal breaks it."""
+
+    def told(*_: object) -> None:
+        raise StartFailed("told to end while starting")
+
+    before = {number: signal.signal(number, told) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _signal_pipe() -> int:
     """Signals become bytes on a pipe, so that one selector waits for everything."""
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+    for number in (*ENDING, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
     return read_end
 
@@ -211,25 +231,31 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return _tell(report, {"error": f"a cloud is already running in {options.state}"}, 1)
+            _tell(report, {"error": f"a cloud is already running in {options.state}"})
+            return 1
         try:
             supervisor = Supervisor(options.state, parent_fd=options.parent_fd, ephemeral=options.ephemeral)
             supervisor.start()
         except (StartFailed, OSError, ValueError) as error:
-            return _tell(report, {"error": str(error)}, 1)
-        _tell(report, {"ready": True, "after_s": round(time.monotonic() - supervisor._started_at, 3)}, 0)
+            _tell(report, {"error": str(error)})
+            return 1
         try:
-            supervisor.watch()
+            # Whoever wanted this cloud and was killed meanwhile does not want it any more.
+            if _tell(report, {"ready": True, "after_s": round(time.monotonic() - supervisor._started_at, 3)}):
+                supervisor.watch()
         finally:
             supervisor.end()
     return 0
 
 
-def _tell(report: "os.PathLike[str] | object", message: dict[str, object], code: int) -> int:
-    with contextlib.suppress(OSError, ValueError):
-        report.write(json.dumps(message) + "\n")  # type: ignore[union-attr]
-        report.close()  # type: ignore[union-attr]
-    return code
+def _tell(report: TextIO, message: dict[str, object]) -> bool:
+    """Whether anybody is there to hear it."""
+    try:
+        report.write(json.dumps(message) + "\n")
+        report.close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.emulator.settings import CONVENTIONAL_PORTS
 from tests.drills.processes import WORD, all_of_run
 from tests.drills.world import Onlooker
+from tests.ports import free_port_base
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _left_out = pytest.StashKey[int]()
@@ -136,18 +134,3 @@ class _Directory:
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
-
-
-def free_port_base() -> int:
-    """A base whose five API ports nobody listens on, below the kernel's range for outgoing connections."""
-    dice = random.SystemRandom()
-    while True:
-        base = dice.randrange(15_000, 22_000)
-        try:
-            for port in CONVENTIONAL_PORTS.values():
-                with socket.socket() as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(("127.0.0.1", base + port))
-        except OSError:
-            continue
-        return base
