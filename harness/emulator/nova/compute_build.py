@@ -94,6 +94,9 @@ class Builder:
             else:
                 await self._set_error(context, host, instance, error, message=error.reason)
         except Exception as error:
+            log.error(
+                "build of %s on %s failed: %s: %s", uuid, host.name, type(error).__name__, error.__cause__ or error
+            )
             host.build_failed()
             await self._set_error(context, host, instance, error)
         finally:

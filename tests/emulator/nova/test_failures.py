@@ -3,6 +3,7 @@
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,15 +65,40 @@ def by_status(user: User) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def no_longer_changes(user: User) -> dict[str, list[dict[str, Any]]]:
-    """Wait until only such as nobody will ever take up are still in BUILD: unscheduled ones."""
+def left_unscheduled(user: User) -> list[dict[str, Any]]:
+    """Those in BUILD without a host, once nothing has changed for so long that nobody will ever take them up."""
+    seen: list[tuple[str, str]] = []
+    since = time.monotonic()
 
     def settled() -> bool:
+        nonlocal seen, since
         building = by_status(user).get("BUILD", [])
-        return all(shown["OS-EXT-STS:task_state"] == "scheduling" for shown in building)
+        now = [(shown["id"], shown["OS-EXT-STS:task_state"]) for shown in building]
+        if now != seen:
+            seen, since = now, time.monotonic()
+        # One that a host has may still wait for its port, until `vif_plugging_timeout` (6 s).
+        return time.monotonic() - since > (8.0 if any(shown["hostId"] for shown in building) else 2.0)
 
-    wait(settled, 30)
-    return by_status(user)
+    wait(settled, 60)
+    return [shown for shown in by_status(user).get("BUILD", []) if not shown["hostId"]]
+
+
+def is_well(user: User, boss: User) -> None:
+    """Build one server, once everybody has reported again.
+
+    The clocks of this cloud run ten times as fast, its database recovers no faster than others: on a busy machine it is
+    away for longer than services (6 s) and agents (7.5 s) may be silent, and until their next report nothing goes to
+    them, as on a real cloud after a minute without a database.
+    """
+
+    def reported() -> bool:
+        services = boss.get("/os-services")["services"]
+        _, answer, _ = boss.ask("neutron", "GET", "/v2.0/agents")
+        return all(row["state"] == "up" for row in services) and all(agent["alive"] for agent in answer["agents"])
+
+    wait(reported)
+    shown = user.wait(user.create(name="after"), "ACTIVE", "ERROR")
+    assert shown["status"] == "ACTIVE", f"nothing needs a restart, but: {shown.get('fault')}"
 
 
 def test_a_killed_conductor_leaves_build_with_allocations_for_ever(
@@ -82,7 +108,7 @@ def test_a_killed_conductor_leaves_build_with_allocations_for_ever(
     wait(lambda: len(boss.allocations(user.get("/servers?name=^burst-")["servers"][0]["id"])) == 1, 10)
     fragile.kill("conductor", signal.SIGKILL)
     fragile.restart("conductor")
-    stuck = no_longer_changes(user).get("BUILD", [])
+    stuck = left_unscheduled(user)
     assert stuck, "the kill came too late"
     for shown in stuck[:20]:
         seen = boss.server(shown["id"])
@@ -92,8 +118,7 @@ def test_a_killed_conductor_leaves_build_with_allocations_for_ever(
     ids = [shown["id"] for shown in stuck]
     user.delete(*ids, within_s=5)
     assert [uuid for uuid in ids if boss.allocations(uuid)] == []
-    fresh = user.create(name="after")
-    assert user.wait(fresh, "ACTIVE", "ERROR")["status"] == "ACTIVE", "nothing needs a restart"
+    is_well(user, boss)
 
 
 def test_a_killed_database_leaves_build_without_error_and_deletion_frees_everything(
@@ -106,17 +131,15 @@ def test_a_killed_database_leaves_build_without_error_and_deletion_frees_everyth
     assert status == 500
     assert answer["computeFault"]["message"].startswith("Unexpected API Error.")
     fragile.restart("database")
-    wait(lambda: user("GET", "/servers")[0] == 200)
-    states = no_longer_changes(user)
-    stuck = states.get("BUILD", [])
+    wait(lambda: user("GET", "/servers/detail")[0] == 200)
+    stuck = left_unscheduled(user)
     assert stuck, "the kill came too late"
-    assert all("fault" not in shown and shown["hostId"] == "" for shown in stuck)
+    assert all("fault" not in shown for shown in stuck)
     held = [shown["id"] for shown in stuck if boss.allocations(shown["id"])]
     assert held, "the claims were made before the database went"
     user.delete(*(shown["id"] for shown in stuck), within_s=5)
     assert [uuid for uuid in held if boss.allocations(uuid)] == []
-    fresh = user.create(name="after")
-    assert user.wait(fresh, "ACTIVE", "ERROR")["status"] == "ACTIVE", "nothing needs a restart"
+    is_well(user, boss)
 
 
 def test_a_lost_cast_leaves_a_server_without_a_host_in_build(fragile: EmbeddedCloud, user: User, boss: User) -> None:
