@@ -1,8 +1,9 @@
-"""What a fault is: five functions around one record, and the words that describe it.
+"""What a fault is: six functions around one record, and the words that describe it.
 
     prepare(target) -> UndoRecord    looks, touches nothing; the record is journalled before anything is sent
     inject(target)                   does it
     bites(target) -> bool            a probe that proves the effect; asked again until `bites_within_s`
+    still_on(target) -> bool         looks again, every second until it is undone; `bites` itself, unless told otherwise
     undo(record)                     needs the record only, so a new process can run it; twice = once
     is_gone(record) -> bool          a probe that proves the target healthy again; asked until `gone_within_s`
 
@@ -62,7 +63,8 @@ class Fault(ABC):
             self.params, problems = parse_parameters(self.parameters, params)
             if problems:
                 raise ValueError(f"{self.name}: {'; '.join(problems)}")
-        # Adds to the journalled record; `inject` calls it before each further thing that undo must know of.
+        # Adds to the journalled record; `inject` calls it before each further thing that undo must know of, `undo`
+        # for what an undo after its own death must know of.
         self.note: Callable[[dict[str, Any]], None] = lambda more: None
 
     @abstractmethod
@@ -85,15 +87,26 @@ class Fault(ABC):
     def is_gone(self, record: UndoRecord) -> bool:
         """Whether the target is healthy again."""
 
+    def still_on(self, target: Target) -> bool:
+        """Whether it is on as it was when it was proved. Once it is not, it counts as cut short and is undone.
+
+        So it must not be wrong by noise. Where `bites` measures a time, or disturbs, look at the cause instead.
+        """
+        return self.bites(target)
+
     def keep_alive(self, record: UndoRecord) -> None:  # noqa: B027 - most means need none
-        """Called every second or two while the fault is on, for means that end by themselves without it."""
+        """Called every second while the fault is on, for means that end by themselves without it; returns soon."""
+
+    def problems(self, target: Target, duration_ns: int) -> list[str]:
+        """Why, by the data alone, it could not be proved on this target, or could not end in time: what is refused."""
+        return []
 
     def hold_ns(self, duration_ns: int) -> int:
         """How long to hold it, given the experiment's `for`."""
         return duration_ns
 
     def evidence(self) -> str:
-        """What the last `bites` measured, in a few words."""
+        """What the last `bites` or `still_on` saw, in a few words."""
         return ""
 
     @classmethod

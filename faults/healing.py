@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -65,16 +66,24 @@ def undo_one(journal: Journal, fault: OpenFault, by: str, say: Callable[[str, An
     Args:    say: told "undoing", "undone", "gone" or "not_gone", each with a detail, as they happen.
     """
     tell = say or (lambda event, detail: None)
-    with journal.undoing(fault.id):
+    try:
+        kind: Fault = fault_class(fault.fault)()
+    except (KeyError, ImportError) as error:
+        return f"no fault '{fault.fault}' is installed here ({error}); undo it with the package that has it"
+    with journal.undoing(fault.id, kind.undo_within_s):
         state = journal.read()
-        if state is None or fault.id not in state.open:
+        if state is not None and fault.id not in state.open:
             tell("gone", "undone by another process")
             return ""
-        record = state.open[fault.id].record  # with what was noted since
-        try:
-            kind: Fault = fault_class(fault.fault)()
-        except (KeyError, ImportError) as error:
-            return f"no fault '{fault.fault}' is installed here ({error}); undo it with the package that has it"
+        # With what was noted since. A journal that was deleted proves nothing: then from what we know ourselves.
+        record = fault.record if state is None else state.open[fault.id].record
+
+        def note(more: dict[str, Any]) -> None:
+            record.data.update(more)
+            with suppress(OSError):  # a full disk must not keep anything from being undone
+                journal.note(fault.id, more)
+
+        kind.note = note
         tell("undoing", "")
         problem = _retry(kind.undo_within_s, lambda: kind.undo(record))
         if problem:
@@ -88,9 +97,14 @@ def undo_one(journal: Journal, fault: OpenFault, by: str, say: Callable[[str, An
             problem = f"undone, but the target was not healthy again within {kind.gone_within_s:g} s; run: squall heal"
             tell("not_gone", problem)
             return problem
-        journal.close(fault.id, by)
-        tell("gone", "")
-        return ""
+        try:
+            journal.close(fault.id, by)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            problem = f"it is gone, but the journal does not take that: {error}; make room and run: squall heal"
+        tell("gone", problem)
+        return problem
 
 
 def in_words(fault: OpenFault, run_id: str, owner_is_alive: bool) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from faults import validate, watchdog
 from faults.errors import InjectionFailed, UndoFailed
-from faults.injection import Injection
+from faults.injection import Claims, Injection
 from faults.journal import Journal
 from faults.registry import registered
 from faults.targets import read_target
@@ -25,9 +25,9 @@ def holding(
 ) -> Iterator[Injection]:
     """The fault is on, and proved, within the block; undone, and proved gone, after it, even when the body raises.
 
-    Args:    target: plain data as in `targets:`. limit_s: a watchdog undoes it then, if we cannot.
-    Raises:  ValueError when it cannot be what it says; InjectionFailed when it could not be injected or did not bite
-             (it was undone); UndoFailed when it is still on (`squall heal` goes on trying).
+    Args:    target: plain data as in `targets:`. limit_s: it is undone then, whether the block has ended or not.
+    Raises:  ValueError when it cannot be what it says; InjectionFailed when it could not be injected, did not bite, or
+             was over before the block was (it is undone); UndoFailed when it is still on (`squall heal` tries again).
     """
     limit_ns = round(limit_s * S)
     planned = {"id": "1", "fault": fault, "target": "target", "start_ns": 0, "duration_ns": limit_ns}
@@ -36,40 +36,39 @@ def holding(
     if problems:
         raise ValueError("; ".join(problems))
     said: list[tuple[str, str]] = []
+    heard = threading.Condition()
+
+    def hear(_: str, event: str, detail: str) -> None:
+        with heard:
+            said.append((event, detail))
+            heard.notify_all()
+
+    def what(*events: str) -> str | None:
+        """The detail of the first of these events that was said."""
+        return next((detail for event, detail in said if event in events), None)
+
+    end = threading.Event()
     journal = Journal.create(f"holding-{uuid.uuid4().hex[:12]}", "")
-    done = threading.Event()
     try:
         watchdog.start(journal)
-        injection = Injection(
-            planned,
-            registered()[fault],
-            read_target(target),
-            journal,
-            lambda _, event, detail: said.append((event, detail)),
-        )
-        beat = threading.Thread(target=_beat, args=(journal, injection, done), daemon=True)
+        injection = Injection(planned, registered()[fault], read_target(target), journal, hear)
+        life = threading.Thread(target=injection.run, args=(RunClock(monotonic_ns()), end, Claims()))
+        life.start()
         try:
-            beat.start()
-            clock = RunClock(monotonic_ns())
-            if not injection.begin(clock.epoch_ns + limit_ns):
-                raise InjectionFailed(said[-1][1])
-            if not injection.prove(clock, limit_ns, done):
-                raise InjectionFailed(f"it did not bite: {said[-1][1]}")
+            with heard:
+                heard.wait_for(lambda: what("bites", "no_bite", "failed") is not None)
+            if what("bites") is None:
+                raise InjectionFailed(what("failed") or f"it did not bite: {what('no_bite')}")
             yield injection
+            ended_early = what("cut_short")
         finally:
-            if injection.is_open:
-                injection.undo()
-            done.set()
-            beat.join()
+            end.set()
+            life.join()
         if injection.is_open:
             raise UndoFailed(said[-1][1])
+        if ended_early is not None:
+            raise InjectionFailed(f"it was not on to the end of the block: {ended_early}")
     finally:
         state = journal.read()
         if state is not None and not state.open:
             journal.end()
-
-
-def _beat(journal: Journal, injection: Injection, done: threading.Event) -> None:
-    while not done.wait(1.0):
-        journal.beat()
-        injection.keep_alive()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from faults.errors import FaultError, InjectionFailed, TargetUnfit
+from faults.errors import InjectionFailed, TargetUnfit
 from faults.fault import Fault
 from faults.healing import undo_one
-from faults.journal import Journal
+from faults.journal import Journal, OpenFault
+from faults.processes import boot_id
 from faults.targets import Target
 from faults.validation import exclusive_claims
+from faults.watch import Watch
 from harness.core.clock import Clock, RunClock
 
 Say = Callable[[str, str, str], None]  # fault id, event, detail
@@ -61,10 +62,15 @@ class Injection:
         self.target = target
         self.journal = journal
         self.fault = kind(planned.get("params", {}), key=f"{journal.path.stem}-{self.id}")
-        self.fault.note = lambda more: journal.note(self.id, more)
+        self.fault.note = self._note
         self._say = say
-        self.is_open = False
+        self._open: OpenFault | None = None  # as in the journal, which may be lost
         self._followed = threading.Event()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is, or may be, on."""
+        return self._open is not None
 
     def follow(self) -> None:
         """What this fault follows on has happened."""
@@ -87,42 +93,16 @@ class Injection:
             self._say(self.id, "failed", "its target was still held by the fault before it; nothing was injected")
             return
         try:
-            if self.begin(clock.epoch_ns + over_ns):
-                injected_ns = clock.now_ns()
-                self.prove(clock, over_ns, end)
-                self._wait_until(clock, min(over_ns, injected_ns + self.fault.hold_ns(duration_ns)), end)
-            if self.is_open:
-                self.undo()
+            if self._begin(clock.epoch_ns + over_ns):
+                self._hold(clock, over_ns, end)
         except Exception as error:  # a bug in one fault must not keep it, or others, from being undone
             self._say(self.id, "failed", f"{type(error).__name__}: {error}")
-            if self.is_open:
-                self.undo()
         finally:
+            if self._open is not None:
+                self._undo(self._open)
             claims.give_back(wanted)
 
-    def undo(self) -> None:
-        """Undo until proved gone; what fails stays open in the journal."""
-        state = self.journal.read()
-        open_fault = None if state is None else state.open.get(self.id)
-        if open_fault is None:
-            self._say(self.id, "gone", "undone by another process")
-            self.is_open = False
-            return
-        problem = undo_one(
-            self.journal, open_fault, "nemesis", lambda event, detail: self._say(self.id, event, str(detail))
-        )
-        self.is_open = bool(problem)
-
-    def keep_alive(self) -> None:
-        """Renew what would end by itself."""
-        state = self.journal.read() if self.is_open else None
-        if state is not None and self.id in state.open:
-            try:
-                self.fault.keep_alive(state.open[self.id].record)
-            except Exception as error:  # the next beat tries again; without it the fault ends early, which is safe
-                print(f"{self.id}: not renewed: {error}", file=sys.stderr, flush=True)
-
-    def begin(self, limit_ns: int) -> bool:
+    def _begin(self, limit_ns: int) -> bool:
         """Prepare, journal, inject. Returns whether it is on; when not, `is_open` says whether undo is due.
 
         Args:    limit_ns: CLOCK_MONOTONIC when it must be over.
@@ -132,8 +112,9 @@ class Injection:
         except TargetUnfit as error:
             self._say(self.id, "failed", f"nothing was injected: {error}")
             return False
-        self.journal.open(self.id, str(self.planned["target"]), record, limit_ns)
-        self.is_open = True
+        target = str(self.planned["target"])
+        self.journal.open(self.id, target, record, limit_ns)
+        self._open = OpenFault(self.id, record.fault, target, record, limit_ns, boot_id())
         self._say(self.id, "journalled", "")
         try:
             self.fault.inject(self.target)
@@ -143,23 +124,34 @@ class Injection:
         self._say(self.id, "injected", "")
         return True
 
-    def prove(self, clock: Clock, over_ns: int, end: threading.Event) -> bool:
-        """Ask whether it bites until it does, `over_ns` comes, or `bites_within_s` have passed."""
-        deadline_ns = min(over_ns, clock.now_ns() + round(self.fault.bites_within_s * 1e9))
-        detail = ""
-        while not end.is_set():
-            try:
-                if self.fault.bites(self.target):
-                    self._say(self.id, "bites", self.fault.evidence())
-                    return True
-                detail = self.fault.evidence()
-            except (FaultError, OSError, RuntimeError) as error:
-                detail = str(error)
-            if clock.now_ns() >= deadline_ns:
-                self._say(self.id, "no_bite", detail or "no effect was measured")
-                return False
-            end.wait(0.1)
-        return False
+    def _hold(self, clock: RunClock, over_ns: int, end: threading.Event) -> None:
+        """Until its time is over, `end` is set, or it ends by itself."""
+        assert self._open is not None
+        wanted_ns = self.fault.hold_ns(int(self.planned["duration_ns"]))
+        until_ns = min(over_ns, clock.now_ns() + wanted_ns)
+        watch = Watch(
+            self.fault, self.target, self._open.record, clock, lambda event, detail: self._say(self.id, event, detail)
+        )
+        while (left_ns := until_ns - clock.now_ns()) > 0 and not watch.is_cut_short() and not end.is_set():
+            end.wait(min(left_ns / 1e9, 0.1))
+        watch.close(wanted_ns, end.is_set())
+
+    def _undo(self, open_fault: OpenFault) -> None:
+        """Undo until proved gone; what fails stays open in the journal."""
+        try:
+            problem = undo_one(
+                self.journal, open_fault, "nemesis", lambda event, detail: self._say(self.id, event, str(detail))
+            )
+        except Exception as error:  # as above
+            problem = f"{type(error).__name__}: {error}"
+            self._say(self.id, "not_gone", problem)
+        if not problem:
+            self._open = None
+
+    def _note(self, more: dict[str, Any]) -> None:
+        self.journal.note(self.id, more)
+        if self._open is not None:
+            self._open.record.data.update(more)
 
     def _await_followed(self, clock: Clock, latest_ns: int, end: threading.Event) -> int:
         """When to start: so long after what it follows on, at the latest at `latest_ns`."""

@@ -1,11 +1,11 @@
 """The journal: what is injected, written down before it is. One file per run, JSON lines, appended and fsynced.
 
-    {"entry": "run", "schema_version": 1, "run_id": ..., "run_dir": ..., "owner": {pid, start, boot}, "heartbeat": FILE}
+    {"entry": "run", "schema_version": 1, "run_id": ..., "run_dir": ..., "owner": {pid, start, boot}}
     {"entry": "open", "id": ..., "fault": ..., "target": ..., "record": {...}, "limit_ns": N, "boot": ...}
     {"entry": "note", "id": ..., "more": {...}}          merged into the record
     {"entry": "closed", "id": ..., "by": "nemesis" | "watchdog" | "heal"}
-    {"entry": "end"}                                     nothing is open and nothing will follow
 
+The file is there as long as something may be open: it is removed when nothing is and nothing will follow.
 It lies outside of the run directory, mode 0600, because it may name files with secrets. A torn last line (killed while
 writing) is ignored: what was not wholly written was not sent either. `limit_ns` is CLOCK_MONOTONIC of boot `boot`.
 """
@@ -53,9 +53,7 @@ class JournalState(msgspec.Struct):
     run_id: str
     run_dir: str
     owner: Identity | None
-    heartbeat: str
     open: dict[str, OpenFault]
-    ended: bool
 
     @property
     def owner_is_alive(self) -> bool:
@@ -82,27 +80,13 @@ class Journal:
             os.fsync(descriptor)  # the name of the file, too, must survive
         finally:
             os.close(descriptor)
-        journal.beat()
-        journal._append(
-            {
-                "entry": "run",
-                "schema_version": SCHEMA_VERSION,
-                "run_id": run_id,
-                "run_dir": run_dir,
-                "owner": msgspec.to_builtins(identify(os.getpid())),
-                "heartbeat": str(journal.heartbeat_path),
-            }
-        )
+        entry = {"entry": "run", "schema_version": SCHEMA_VERSION, "run_id": run_id, "run_dir": run_dir}
+        try:
+            journal._append({**entry, "owner": msgspec.to_builtins(identify(os.getpid()))})
+        except OSError:
+            journal.end()
+            raise
         return journal
-
-    @property
-    def heartbeat_path(self) -> Path:
-        """Touched by the owner while it is well."""
-        return self.path.with_suffix(".alive")
-
-    def beat(self) -> None:
-        """The owner is well."""
-        self.heartbeat_path.touch(mode=0o600)
 
     def open(self, id: str, target: str, record: UndoRecord, limit_ns: int) -> None:
         """Write a fault down; it returns when that is on disk. `limit_ns`: CLOCK_MONOTONIC when it must be over."""
@@ -127,9 +111,8 @@ class Journal:
         self._append({"entry": "closed", "id": id, "by": by})
 
     def end(self) -> None:
-        """Nothing is open: the watchdog may go, and the file too."""
-        self._append({"entry": "end"})
-        for path in (self.path, self.heartbeat_path, *self.path.parent.glob(f"{self.path.stem}.*.lock")):
+        """Nothing is open: the watchdog may go, and the file too. Works on a full disk."""
+        for path in (self.path, *self.path.parent.glob(f"{self.path.stem}.*.lock")):
             path.unlink(missing_ok=True)
 
     def read(self) -> JournalState | None:
@@ -138,7 +121,7 @@ class Journal:
             lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return None
-        state = JournalState(self.path.stem, "", None, str(self.heartbeat_path), {}, False)
+        state = JournalState(self.path.stem, "", None, {})
         for line in lines:
             try:
                 entry = json.loads(line)
@@ -162,18 +145,21 @@ class Journal:
                 state.open[entry["id"]].record.data.update(entry["more"])
             case "closed":
                 state.open.pop(entry["id"], None)
-            case "end":
-                state.ended = True
 
     @contextmanager
     def undoing(self, id: str, wait_s: float = 10.0) -> Iterator[bool]:
         """Hold the lock of one fault while undoing it, so that nemesis, watchdog and heal take turns.
 
         The lock goes with its holder's death. A holder that hangs is not waited for beyond `wait_s`: every undo can be
-        run twice, and a fault that stays is worse. Yields whether the lock is held.
+        run twice, and a fault that stays is worse. So is one that stays for want of a lock file, on a full disk.
+        Yields whether the lock is held.
         """
         path = self.path.with_suffix(f".{_file_name(id)}.lock")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:
+            yield False
+            return
         try:
             deadline = time.monotonic() + wait_s
             held = False

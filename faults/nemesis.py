@@ -2,7 +2,7 @@
 
 A process of its own, so that a hung database cannot stall the load. One thread per fault:
 
-    wait for its start -> prepare -> journal -> inject -> bites? -> hold -> undo -> gone? -> closed in the journal
+    wait for its start -> prepare -> journal -> inject -> bites? still on? -> undo -> gone? -> closed in the journal
 
 Whatever ends the run early (`heal` or `stop` from the engine, SIGTERM, Ctrl-C, the engine's death) sends every
 thread to undo at once. What a dead or hung nemesis leaves is undone by the watchdog, or by `squall heal`.
@@ -32,8 +32,6 @@ from faults.targets import read_target
 from harness.control import Link, connect
 from harness.core.clock import RunClock, monotonic_ns
 
-BEAT_EVERY_S = 1.0
-
 
 class Events:
     """faults.jsonl and the engine: every event goes to both, the file first."""
@@ -52,8 +50,11 @@ class Events:
         body = {"event": event, "at_ns": at_ns, "detail": detail}
         line = {"id": id, "fault": planned["fault"], "target": planned["target"], **body}
         with self._lock:
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps(line) + "\n")
+                self._file.flush()
+            except OSError as error:  # a full disk must not keep anything from being undone
+                print(f"{id}: {event}: not in faults.jsonl: {error}", file=sys.stderr, flush=True)
         self.tell({"type": "fault", "id": id, **body})
 
     def tell(self, message: dict[str, Any]) -> None:
@@ -92,7 +93,7 @@ class Nemesis:
                 Injection(planned, registered()[planned["fault"]], targets[planned["target"]], journal, self.events.say)
             )
         self._listen()
-        self._walk(journal)
+        self._walk()
         still_open = [injection.id for injection in self.injections if injection.is_open]
         if not still_open:
             journal.end()
@@ -106,10 +107,7 @@ class Nemesis:
         self.end.set()
         self.leave.set()
 
-    def _walk(self, journal: Journal) -> None:
-        beating = threading.Event()
-        beat = threading.Thread(target=self._beat, args=(journal, beating), name="beat", daemon=True)
-        beat.start()
+    def _walk(self) -> None:
         while not self._go.wait(0.2):
             if self.end.is_set():
                 break
@@ -125,13 +123,6 @@ class Nemesis:
                 threads[-1].start()
             for thread in threads:
                 thread.join()
-        beating.set()
-
-    def _beat(self, journal: Journal, done: threading.Event) -> None:
-        while not done.wait(BEAT_EVERY_S):
-            journal.beat()
-            for injection in self.injections:
-                injection.keep_alive()
 
     def _listen(self) -> None:
         if self.link is None:

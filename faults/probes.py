@@ -19,6 +19,9 @@ from faults.errors import TargetUnfit
 from faults.targets import ProbeMeans, split_address
 
 _SSL_REQUEST = struct.pack(">ii", 8, 80877103)  # PostgreSQL frontend protocol: length, SSLRequest code
+TCP_PROVES_NOTHING = (  # for faults whose target goes on listening
+    "wanted protocol postgresql, mysql or amqp; got tcp, which the kernel answers whatever the server does"
+)
 _AMQP_HEADER = b"AMQP\x00\x00\x09\x01"
 
 

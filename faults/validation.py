@@ -13,6 +13,8 @@ from faults.registry import registered
 from faults.targets import Target, read_target
 from harness.core.units import format_ns
 
+SHORTEST_NS = 100_000_000
+
 
 def problems_of(plan_faults: Sequence[Mapping[str, Any]], targets: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """See `faults.validate`."""
@@ -61,8 +63,11 @@ def _problems_of_one(
         problems.append(f"unknown fault '{planned['fault']}'; wanted one of {', '.join(sorted(registered()))}")
     else:
         problems += parse_parameters(kind.parameters, planned.get("params", {}))[1]
-    if planned["duration_ns"] <= 0:
-        problems.append("wanted a duration above zero")
+    if planned["duration_ns"] < SHORTEST_NS:
+        problems.append(
+            f"wanted a fault of {format_ns(SHORTEST_NS)} or more, else nothing can be proved of it; got "
+            f"{format_ns(planned['duration_ns'])}"
+        )
     name = planned["target"]
     if name not in targets:
         problems.append(f"unknown target '{name}'; wanted one of {', '.join(sorted(targets)) or '(there are none)'}")
@@ -78,6 +83,8 @@ def _problems_of_one(
         missing = [means for means in kind.needs if getattr(target, means) is None]
         if missing:
             problems.append(f"target '{name}' has no {', '.join(missing)}; {kind.name} needs {', '.join(kind.needs)}")
+        elif not problems:
+            problems += kind(planned.get("params", {})).problems(target, planned["duration_ns"])
     return problems
 
 

@@ -41,7 +41,7 @@ def watch(journal: Journal) -> int:
     orphaned_at: float | None = None
     while True:
         state = journal.read()
-        if state is None or state.ended:
+        if state is None:
             return 0
         if state.owner_is_alive:
             heal_journal(journal, "watchdog", HealReport(), lambda fault: fault.seconds_past_limit() > GRACE_S)

@@ -53,9 +53,10 @@ def _faults(root: ElementTree.Element, verdict: dict[str, Any]) -> None:
         return
     suite = ElementTree.SubElement(root, "testsuite", name="faults")
     for fault in verdict["faults"]:
-        for claim, words in (("bit", "bites"), ("gone", "is undone and gone")):
-            state = {True: "pass", None: "unknown", False: "fail" if claim == "gone" else "unknown"}[fault[claim]]
-            _case(suite, f"faults.{fault['id']}", f"{fault['fault']} on {fault['target']} {words}", state, "not proved")
+        bites = "unknown" if fault["doubt"] else "pass"
+        gone = {True: "pass", None: "unknown", False: "fail"}[fault["gone"]]
+        for words, state, why in (("bites", bites, fault["doubt"]), ("is undone and gone", gone, "not proved")):
+            _case(suite, f"faults.{fault['id']}", f"{fault['fault']} on {fault['target']} {words}", state, why)
 
 
 def _case(suite: ElementTree.Element, classname: str, name: str, verdict: str, why: str) -> None:

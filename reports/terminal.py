@@ -82,9 +82,11 @@ def _targets(verdict: dict[str, Any], width: int, paint: Paint) -> list[str]:
 def _faults(verdict: dict[str, Any], width: int, paint: Paint) -> list[str]:
     lines = []
     for fault in verdict.get("faults") or []:
-        state = "pass" if fault["bit"] and fault["gone"] else "fail" if fault["gone"] is False else "unknown"
+        is_whole = fault["bit"] and not fault["doubt"]
+        state = "pass" if is_whole and fault["gone"] else "fail" if fault["gone"] is False else "unknown"
+        bit = "bit" if is_whole else "bit, but was CUT SHORT"
         claims = [
-            {True: "bit", False: "DID NOT BITE", None: "not proved to bite"}[fault["bit"]],
+            {True: bit, False: "DID NOT BITE", None: "not proved to bite"}[fault["bit"]],
             {True: "gone", False: "NOT UNDONE", None: "not proved to be gone"}[fault["gone"]],
         ]
         if fault["downtime_s"] is not None:

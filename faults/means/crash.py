@@ -16,9 +16,12 @@ from faults.parameters import Parameter
 from faults.probes import Ending, probe
 from faults.processes import Identity, descendants
 from faults.targets import ProbeMeans, RestartMeans, Target
+from harness.core.units import format_ns
 
 _HEALTHY_S = 5.0
 _DIE_S = 5.0
+_STOP_S = 1.0
+MS = 1_000_000
 
 
 class ProcessCrash(Fault):
@@ -26,7 +29,9 @@ class ProcessCrash(Fault):
 
     needs: ClassVar[tuple[Means, ...]] = ("process", "restart", "probe")
     parameters = (
-        Parameter("down", "duration", "start it again after so long, if that is sooner than the fault's end", None),
+        Parameter(
+            "down", "duration", "start it again after so long, sooner than the fault's end", None, at_least=100 * MS
+        ),
     )
     undo_text = "what is left of the killed tree is killed, then the target's restart is run unless the server answers"
     destructive = True
@@ -65,6 +70,9 @@ class ProcessCrash(Fault):
             # Frozen first, so that no child is born unseen while the tree is read.
             if not root.send(signal.SIGSTOP):
                 raise InjectionFailed(f"process {root.pid} ended before it could be killed")
+            deadline = time.monotonic() + _STOP_S
+            while root.is_alive and not root.is_stopped and time.monotonic() < deadline:
+                time.sleep(0.001)
             born = [child for child in descendants(root) if child not in self._tree]
             if born:
                 self._tree += born
@@ -81,6 +89,12 @@ class ProcessCrash(Fault):
         self._evidence = f"{len(self._tree)} processes killed; a client: {result.ending.value} {result.detail}"
         return result.ending is Ending.REFUSED and not any(process.is_alive for process in self._tree)
 
+    def problems(self, target: Target, duration_ns: int) -> list[str]:
+        down = self.params["down"]
+        if down is not None and down > duration_ns:
+            return [f"parameter 'down': wanted at most `for` ({format_ns(duration_ns)}); got {format_ns(down)}"]
+        return []
+
     def hold_ns(self, duration_ns: int) -> int:
         down_ns: int | None = self.params["down"]
         return duration_ns if down_ns is None else min(duration_ns, down_ns)
@@ -93,10 +107,12 @@ class ProcessCrash(Fault):
             # We died between freezing and killing: nothing is lost yet, so let it live.
             for process in processes:
                 process.send(signal.SIGCONT)
-        if root.is_alive:
-            return
-        if probe(means, _HEALTHY_S).is_healthy:
-            return  # started again already, by us or by its own supervisor
+        # A large one takes a while to die, and is not to be taken for one that was spared.
+        deadline = time.monotonic() + _DIE_S
+        while not (is_healthy := probe(means, 1.0).is_healthy) and root.is_alive and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if is_healthy or root.is_alive:
+            return  # spared, or started again already, by us or by its own supervisor
         # Orphans of a half-done kill hold ports and shared memory, and would keep the new server from starting.
         deadline = time.monotonic() + _DIE_S
         while [process for process in processes if process.send(signal.SIGKILL)]:
@@ -104,7 +120,12 @@ class ProcessCrash(Fault):
                 raise UndoFailed(f"children of the killed process {root.pid} do not die; not started again")
             time.sleep(0.02)
         try:
-            restart(msgspec.convert(record.data["restart"], RestartMeans), lambda: probe(means, 1.0).is_healthy)
+            restart(
+                msgspec.convert(record.data["restart"], RestartMeans),
+                lambda: probe(means, 1.0).is_healthy,
+                msgspec.convert(record.data.get("restarter"), Identity | None),
+                lambda restarter: self.note({"restarter": msgspec.to_builtins(restarter)}),
+            )
         except CloudGone:
             return  # there is nothing left to start
         deadline = time.monotonic() + _HEALTHY_S

@@ -10,9 +10,10 @@ from faults.errors import InjectionFailed, TargetUnfit, UndoFailed
 from faults.fault import Fault, Means, UndoRecord
 from faults.means.control import ControlRefused, ProxyControl
 from faults.parameters import Parameter
-from faults.probes import probe
+from faults.probes import TCP_PROVES_NOTHING, probe
 from faults.secret import Secret
 from faults.targets import ProbeMeans, Target
+from harness.core.units import format_ns
 
 LEASE_S = 10.0  # the proxy clears the toxic so long after the nemesis stopped renewing
 MS = 1_000_000
@@ -55,8 +56,6 @@ class LinkLatency(Fault):
             raise TargetUnfit(f"link '{target.link.name}' at {target.link.control}: {error}") from error
         if not link["enabled"]:
             raise TargetUnfit(f"link '{target.link.name}' is disabled")
-        if target.probe.protocol == "mysql" and self._streams() == ("upstream",) and not target.probe.user:
-            raise TargetUnfit("MySQL greets first: to measure direction 'upstream' the probe needs user and password")
         self._normal_ns = self._round_trip_ns(target.probe, link["listen"])
         if self._normal_ns == 0:
             raise TargetUnfit(f"{target.probe.protocol} does not answer through link '{target.link.name}'")
@@ -79,17 +78,9 @@ class LinkLatency(Fault):
         assert target.link is not None
         control = ProxyControl(target.link.control, target.link.token)
         for stream in self._streams():
-            toxic = {
-                "name": self._toxic_name(stream),
-                "type": "latency",
-                "stream": stream,
-                "toxicity": self.params["connections"],
-                "attributes": {"latency": self.params["latency"] / MS, "jitter": self.params["jitter"] / MS},
-                "controller": self._controller(),
-                "lease_s": LEASE_S,
-            }
+            lease = {"controller": self._controller(), "lease_s": LEASE_S}
             try:
-                control.add_toxic(target.link.name, toxic)
+                control.add_toxic(target.link.name, {**self._toxic(stream), **lease})
             except (OSError, ControlRefused) as error:
                 raise InjectionFailed(f"latency on link '{target.link.name}': {error}") from error
 
@@ -106,8 +97,55 @@ class LinkLatency(Fault):
         self._evidence = f"round trip {through_ns / MS:.1f} ms through the link, {past_ns / MS:.1f} ms past it"
         return bool(past_ns and through_ns - past_ns >= 0.8 * self._added_ns())
 
+    def still_on(self, target: Target) -> bool:
+        """The proxy still has every toxic as it was set: one that was started again has none.
+
+        Not a round trip: the database may be hung or dead meanwhile by another fault.
+        """
+        assert target.link is not None
+        try:
+            link = ProxyControl(target.link.control, target.link.token).link(target.link.name)
+        except ConnectionRefusedError:
+            self._evidence = f"the proxy at {target.link.control} is gone"
+            return False
+        except ControlRefused as refused:
+            self._evidence = str(refused)
+            return False
+        there = {toxic["name"]: toxic for toxic in link["toxics"]}
+        wanted = [self._toxic(stream) for stream in self._streams()]
+        kept = sum(wish["name"] in there and wish.items() <= there[wish["name"]].items() for wish in wanted)
+        state = "" if link["enabled"] else " and is disabled"
+        self._evidence = f"link '{target.link.name}' has {kept} of {len(wanted)} toxics as they were set{state}"
+        return bool(kept == len(wanted) and link["enabled"])
+
     def keep_alive(self, record: UndoRecord) -> None:
         _control_of(record).renew(record.data["controller"])
+
+    def problems(self, target: Target, duration_ns: int) -> list[str]:
+        assert target.probe is not None
+        found = []
+        latency, jitter = self.params["latency"], self.params["jitter"]
+        if latency - jitter < MS:
+            found.append(
+                f"parameter 'jitter': wanted at least 1 ms below latency ({format_ns(latency)}), else some answers are "
+                f"not late at all and nothing can be proved; got {format_ns(jitter)}"
+            )
+        if self.params["connections"] == 0:
+            found.append("parameter 'connections': wanted a share above zero, else nothing is late; got 0")
+        proof_ns = _SAMPLES * (latency + jitter) * len(self._streams())
+        if proof_ns > duration_ns:
+            found.append(
+                f"parameter 'latency': its proof waits for {_SAMPLES} late answers, {format_ns(proof_ns)} in all; "
+                f"wanted that within `for` ({format_ns(duration_ns)}); lower it or hold the fault longer"
+            )
+        if target.probe.protocol == "tcp":
+            found.append(f"its target's probe: {TCP_PROVES_NOTHING}")
+        if target.probe.protocol == "mysql" and self._streams() == ("upstream",) and not target.probe.user:
+            found.append(
+                "parameter 'direction': MySQL greets first, so the way upstream shows only after a login; give the "
+                "target's probe user and password, or use direction: both"
+            )
+        return found
 
     def undo(self, record: UndoRecord) -> None:
         try:
@@ -148,8 +186,18 @@ class LinkLatency(Fault):
         return ("upstream", "downstream") if direction == "both" else (direction,)
 
     def _added_ns(self) -> int:
-        one_way = self.params["latency"] - self.params["jitter"]
-        return max(0, int(one_way)) * len(self._streams())
+        """By how much every round trip is longer, at the least."""
+        return int(self.params["latency"] - self.params["jitter"]) * len(self._streams())
+
+    def _toxic(self, stream: str) -> dict[str, Any]:
+        """A toxic as Toxiproxy's JSON has it."""
+        return {
+            "name": self._toxic_name(stream),
+            "type": "latency",
+            "stream": stream,
+            "toxicity": self.params["connections"],
+            "attributes": {"latency": self.params["latency"] / MS, "jitter": self.params["jitter"] / MS},
+        }
 
     def _toxic_name(self, stream: str) -> str:
         return f"squall-{self.key or self.name}-{stream}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import Any, ClassVar
 
 import msgspec
@@ -10,12 +11,15 @@ import msgspec
 from faults.errors import InjectionFailed, TargetUnfit, UndoFailed
 from faults.fault import Fault, Means, UndoRecord
 from faults.parameters import Parameter
-from faults.probes import Ending, probe
+from faults.probes import TCP_PROVES_NOTHING, Ending, probe
 from faults.processes import Identity, descendants
 from faults.targets import ProbeMeans, Target
+from harness.core.units import format_ns
 
 _HEALTHY_S = 5.0
-_ROUNDS = 20
+_STOP_S = 5.0
+_PROOF_SHARE = 0.8  # of a hang that its proof may take
+MS = 1_000_000
 
 
 class ProcessHang(Fault):
@@ -23,7 +27,9 @@ class ProcessHang(Fault):
 
     needs: ClassVar[tuple[Means, ...]] = ("process", "probe")
     parameters = (
-        Parameter("unanswered", "duration", "the fault bites when a new client hears nothing for so long", "1 s"),
+        Parameter(
+            "unanswered", "duration", "it bites when a new client hears nothing for so long", "1 s", at_least=100 * MS
+        ),
     )
     undo_text = "SIGCONT to the same processes (pid, start time and boot must match) and all their children"
 
@@ -47,23 +53,24 @@ class ProcessHang(Fault):
 
     def inject(self, target: Target) -> None:
         root = self._stopped[0]
+        deadline = time.monotonic() + _STOP_S
         try:
             if not root.send(signal.SIGSTOP):
                 raise InjectionFailed(f"process {root.pid} ended before it could be stopped")
-            # The stopped parent makes no more children, but the living ones may: until a look finds none left to stop.
-            for _ in range(_ROUNDS):
-                running = [child for child in descendants(root) if not child.is_stopped]
-                if not running:
-                    return
-                unknown = [child for child in running if child not in self._stopped]
+            # A stopped parent makes no more children, but the living ones may: until a look finds none that runs.
+            # One that waits for its disk stops only afterwards.
+            while running := [process for process in [root, *descendants(root)] if not process.is_stopped]:
+                unknown = [process for process in running if process not in self._stopped]
                 if unknown:
                     self._stopped += unknown
                     self.note({"processes": _as_data(self._stopped)})
-                for child in running:
-                    child.send(signal.SIGSTOP)
+                for process in running:
+                    process.send(signal.SIGSTOP)
+                if time.monotonic() > deadline or not root.is_alive:
+                    raise InjectionFailed(f"process {root.pid}: not all of its tree stopped within {_STOP_S:g} s")
+                time.sleep(0.002)
         except PermissionError as error:
             raise InjectionFailed(f"process {root.pid}: not allowed to signal it; run as its owner or root") from error
-        raise InjectionFailed(f"process {root.pid}: children appear faster than they can be stopped")
 
     def bites(self, target: Target) -> bool:
         """All are stopped, and a client hears nothing for `unanswered`."""
@@ -73,6 +80,30 @@ class ProcessHang(Fault):
         result = probe(target.probe, self.params["unanswered"] / 1e9)
         self._evidence = f"{len(self._stopped)} processes stopped; a client: {result.ending.value} {result.detail}"
         return result.ending is Ending.TIMEOUT
+
+    def still_on(self, target: Target) -> bool:
+        """The server is stopped, and so is every process of its tree that has not ended."""
+        running = [process for process in self._stopped if process.is_alive and not process.is_stopped]
+        root = self._stopped[0]
+        self._evidence = f"{len(self._stopped)} processes stopped"
+        if running:
+            self._evidence = f"{len(running)} of {len(self._stopped)} processes run again (pid {running[0].pid})"
+        if not root.is_alive:
+            self._evidence = f"process {root.pid} has ended"
+        return root.is_stopped and not running
+
+    def problems(self, target: Target, duration_ns: int) -> list[str]:
+        assert target.probe is not None
+        found = []
+        unanswered = self.params["unanswered"]
+        if unanswered > _PROOF_SHARE * duration_ns:
+            found.append(
+                f"parameter 'unanswered': wanted at most {_PROOF_SHARE:.0%} of `for` ({format_ns(duration_ns)}), else "
+                f"it cannot be proved in time; got {format_ns(unanswered)}; lower it or hold the fault longer"
+            )
+        if target.probe.protocol == "tcp":
+            found.append(f"its target's probe: {TCP_PROVES_NOTHING}")
+        return found
 
     def undo(self, record: UndoRecord) -> None:
         for process in _all_of(record):

@@ -105,6 +105,14 @@ class FaultRecord:
         return False if "no_bite" in names else None
 
     @property
+    def doubt(self) -> str:
+        """Why it cannot be said that it bit from injection to undo; "" when it can."""
+        if self.bit is not True:
+            return "did not bite" if self.bit is False else "was not proved to bite"
+        short = next((str(event.get("detail")) for event in self.events if event.get("event") == "cut_short"), None)
+        return "" if short is None else f"did not bite over its whole window: {short}"
+
+    @property
     def gone(self) -> bool | None:
         """Whether it is proved to be over; None when it never began."""
         names = [event.get("event") for event in self.events]

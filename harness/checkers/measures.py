@@ -75,10 +75,8 @@ class Bench:
         elif self.end_ns and self.end_ns < phase.end_ns - tolerance_ns:
             doubts.append(f"the run ended {(phase.end_ns - self.end_ns) / S:.0f} s before this phase did")
         for each in self.faults:
-            if each.phase == phase.name and each.bit is not True:
-                doubts.append(
-                    f"{each.fault} did not bite" if each.bit is False else f"{each.fault} was not proved to bite"
-                )
+            if each.phase == phase.name and each.doubt:
+                doubts.append(f"{each.fault} {each.doubt}")
         return doubts
 
     def measure(self, target: Target, phase: PlannedPhase) -> Measured:

@@ -36,7 +36,8 @@ Flags = npt.NDArray[np.bool_]
 class FaultOutcome(Struct, frozen=True, kw_only=True):
     """What one fault did. Times in seconds; None where it is not known, with the reason in `notes`.
 
-    `time_to_recover_s` is infinite when the run ended before the cloud had recovered.
+    `time_to_recover_s` is infinite when the run ended before the cloud had recovered. `doubt`: why it is not known to
+    have bitten from injection to undo, "" when it is; nothing is proved by what was measured under such a fault.
     """
 
     id: str
@@ -46,6 +47,7 @@ class FaultOutcome(Struct, frozen=True, kw_only=True):
     injected_ns: int | None
     over_ns: int | None
     bit: bool | None
+    doubt: str
     gone: bool | None
     errors: int
     downtime_s: float | None
@@ -112,6 +114,7 @@ def _outcome(
         injected_ns=start,
         over_ns=over,
         bit=record.bit,
+        doubt=record.doubt,
         gone=record.gone,
         errors=errors,
         downtime_s=downtime,

@@ -178,9 +178,8 @@ def _codes(
             what = " ".join(filter(None, (result.swarm, result.route, result.measure)))
             holds(MISSED if result.verdict == "fail" else UNKNOWN, f"{result.phase}: {what}: {result.reason}")
     for fault in faults:
-        if fault.bit is not True:
-            why = "did not bite" if fault.bit is False else "was not proved to bite"
-            holds(UNKNOWN, f"fault {fault.id} {why}")
+        if fault.doubt:
+            holds(UNKNOWN, f"fault {fault.id} {fault.doubt}")
     planned = {str(each["id"]) for each in history.plan.get("faults") or [] if each.get("id") is not None}
     for each in sorted(planned - {fault.id for fault in faults}):
         holds(UNKNOWN, f"fault {each} was planned, and the journal does not mention it")

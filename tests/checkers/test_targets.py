@@ -210,6 +210,21 @@ def test_a_target_met_under_a_fault_that_did_not_bite_is_unknown() -> None:
     assert (verdict.exit_code, verdict.reasons[0]) == (3, "hang: availability: broker.hang did not bite")
 
 
+def test_a_target_met_under_a_fault_that_ended_early_is_unknown() -> None:
+    world = world_with(slo("availability", 0.999, phase="hang", least=True))
+    load(world, 0, 80)
+    hang(world)
+    assert verdict_of(world.history()).exit_code == 0
+    short = {"event": "cut_short", "at_ns": 44 * S, "detail": "after 2 s: 3 of 3 processes run again (pid 7)"}
+    world.journal.insert(2, {**world.journal[0], **short})
+    verdict = verdict_of(world.history())
+    why = "did not bite over its whole window: after 2 s: 3 of 3 processes run again (pid 7)"
+    assert (verdict.exit_code, verdict.reasons[0]) == (3, f"hang: availability: broker.hang {why}")
+    assert f"fault 1-broker.hang {why}" in verdict.reasons
+    (fault,) = verdict.faults
+    assert (fault.bit, fault.doubt, fault.gone) == (True, why, True)
+
+
 def test_a_phase_that_the_run_did_not_live_to_finish_is_unknown() -> None:
     world = world_with(slo("availability", 0.999, phase="recovery", least=True))
     load(world, 0, 70)

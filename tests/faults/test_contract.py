@@ -23,7 +23,6 @@ from tests.faults.server import ROOT, wait_for
 PARAMS: dict[str, dict[str, Any]] = {
     "latency": {"latency": "60 ms", "jitter": "5 ms"},
     "hang": {"unanswered": "300 ms"},
-    "crash": {"down": "300 ms"},
 }
 CASES = sorted(faults.catalogue())
 

@@ -159,6 +159,17 @@ def test_everything_is_undone_at_once_when(how: str, engine: Any) -> None:
     assert [event for fault, event in said if fault == "broker.crash"] == ["planned"]
 
 
+@contextmanager
+def decoy() -> Iterator[int]:
+    """A process that is not the server."""
+    process = subprocess.Popen(["sleep", "600"])
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_stop_before_go_injects_nothing(engine: Any) -> None:
     run = engine(planned("database.hang", 0, 5))
     run.wait(type="hello")
@@ -168,13 +179,17 @@ def test_stop_before_go_injects_nothing(engine: Any) -> None:
     assert events(run.path) == []
 
 
-def test_a_fault_that_does_not_bite_is_said_and_undone(engine: Any) -> None:
-    run = engine(planned("database.latency", 0, 0.5, latency="50 ms", connections="0 %"))
-    run.go()
-    assert run.wait(type="finished")["open"] == []
+def test_a_fault_that_does_not_bite_is_said_and_undone(engine: Any, servers: dict[str, Any]) -> None:
+    with decoy() as pid:
+        run = engine(
+            planned("broker.hang", 0, 0.5, unanswered="100 ms"),
+            targets={"broker": {**servers["broker"], "process": {"pid": pid}}},
+        )
+        run.go()
+        assert run.wait(type="finished")["open"] == []
     assert events(run.path) == ["planned", "journalled", "injected", "no_bite", "undoing", "undone", "gone"]
     no_bite = next(line for line in run.lines() if line["event"] == "no_bite")
-    assert "past it" in no_bite["detail"]
+    assert "not proved in the" in no_bite["detail"]
 
 
 def test_a_fault_follows_on_a_swarm_once_its_servers_are_accepted(engine: Any) -> None:
@@ -190,9 +205,9 @@ def test_a_fault_follows_on_a_swarm_once_its_servers_are_accepted(engine: Any) -
 
 
 def test_an_unhealthy_target_gets_no_fault_and_the_others_go_on(engine: Any, servers: dict[str, Any]) -> None:
-    broken = {**servers["database"], "probe": {"protocol": "tcp", "address": "127.0.0.1:1"}}
+    broken = {**servers["database"], "probe": {"protocol": "postgresql", "address": "127.0.0.1:1"}}
     run = engine(
-        planned("database.hang", 0, 1),
+        planned("database.hang", 0, 2),
         planned("broker.latency", 0, 0.5, latency="30 ms"),
         targets={**servers, "database": broken},
     )
@@ -213,7 +228,7 @@ def test_it_refuses_to_start_on_an_open_journal_until_heal_has_run(
         " 'start': 1, 'boot': 'x'}], 'probe': {'protocol': 'tcp', 'address': '127.0.0.1:1'}}), 0)"
     )
     subprocess.run([sys.executable, "-c", write], cwd=ROOT, env=own_environment, check=True, timeout=30)
-    run = engine(planned("broker.hang", 0, 1))
+    run = engine(planned("broker.hang", 0, 2))
     assert run.process.wait(20) == 2
     assert run.process.stderr is not None
     said = run.process.stderr.read()

@@ -50,13 +50,41 @@ def test_a_sound_plan_has_no_problem() -> None:
         (planned("7", "database.latency", 0, 1, latency="40 ms", direction="up"), "wanted one of downstream, upstream"),
         (planned("7", "database.latency", 0, 1, latency="40 ms", connections=1.5), "ratio from 0 to 1"),
         (planned("7", "database.hang", 0, 1, latency="1 s"), "unknown parameter 'latency'; wanted one of unanswered"),
-        (planned("7", "database.hang", 0, 0), "duration above zero"),
+        (planned("7", "database.hang", 0, 0), "wanted a fault of 100 ms or more"),
         (planned("7", "database.crash", 0, 1, target="bare"), "has no process, restart"),
     ],
 )
 def test_each_mistake_is_named(fault: dict[str, Any], said: str) -> None:
     bare = {"kind": "database", "probe": TARGET["probe"]}
     problems = faults.validate([fault], {"db": TARGET, "bare": bare})
+    assert len(problems) == 1, problems
+    assert problems[0].startswith("7: ")
+    assert said in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (planned("7", "database.hang", 0, 1), "'unanswered': wanted at most 80% of `for` (1 s)"),
+        (planned("7", "database.hang", 0, 5, unanswered="6 s"), "got 6 s; lower it or hold the fault longer"),
+        (planned("7", "database.hang", 0, 5, unanswered="0 s"), "wanted 100 ms or more"),
+        (planned("7", "broker.hang", 0, 5, target="tcp"), "wanted protocol postgresql, mysql or amqp; got tcp"),
+        (planned("7", "database.latency", 0, 5, target="tcp", latency="5 ms"), "got tcp, which the kernel answers"),
+        (planned("7", "database.latency", 0, 5, latency="5 ms", jitter="5 ms"), "at least 1 ms below latency (5 ms)"),
+        (planned("7", "database.latency", 0, 5, latency="5 ms", jitter="1 s"), "got 1 s"),
+        (planned("7", "database.latency", 0, 5, latency="5 ms", connections="0 %"), "wanted a share above zero"),
+        (planned("7", "database.latency", 0, 5, latency="2 s"), "its proof waits for 3 late answers, 6 s in all"),
+        (planned("7", "database.latency", 0, 5, latency="1 s", direction="both"), "lower it or hold the fault longer"),
+        (planned("7", "database.latency", 0, 5, target="mysql", latency="5 ms", direction="upstream"), "greets first"),
+        (planned("7", "database.crash", 0, 5, down="6 s"), "'down': wanted at most `for` (5 s); got 6 s"),
+        (planned("7", "database.crash", 0, 5, down="0 s"), "wanted 100 ms or more"),
+    ],
+)
+def test_what_could_not_be_proved_or_would_outlast_itself_is_refused(fault: dict[str, Any], said: str) -> None:
+    others = {
+        protocol: {**TARGET, "probe": {"protocol": protocol, "address": "127.0.0.1:1"}} for protocol in ("tcp", "mysql")
+    }
+    problems = faults.validate([fault], {"db": TARGET, **others})
     assert len(problems) == 1, problems
     assert problems[0].startswith("7: ")
     assert said in problems[0]
