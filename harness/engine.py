@@ -32,6 +32,7 @@ from harness.progress import Live, Progress
 from harness.rundir import RunDirectory, RunDirectoryError, SegmentWriter
 from harness.telemetry import Sampler
 from harness.telemetry.prometheus import Exporter, RunCollector
+from harness.unfinished import record_lost_operations
 from harness.venue import Venue
 
 _READY_DEADLINE_S = 60.0
@@ -204,6 +205,7 @@ class Engine:
     def _wind_down(self) -> None:
         """From the last arrival to a clean cloud; each step goes on whatever became of the one before."""
         hurried = self._record["interrupted"] or self._record["aborted"]
+        self._record["stopped_ns"] = self._clock.now_ns()
         self._live.phase = "drain"
         self._progress.step("drain: no new arrivals; waiting for what is in flight")
         drain_s = 1.0 if hurried else self._plan["drain_s"]
@@ -211,7 +213,9 @@ class Engine:
         self._send("nemesis", {"type": "heal"} if hurried else {"type": "stop"})
         self._await_quietly({"swarm"}, drain_s + _FLUSH_DEADLINE_S)
         with self._kept_going():
-            self._write_run(drained_ns=self._clock.now_ns())
+            self._write_run(drained_ns=self._clock.now_ns(), stopped_ns=self._record["stopped_ns"])
+            if lost := record_lost_operations(self._run, self._plan):
+                self._progress.step(f"{lost} operations were open on a worker that was lost; they are kept as such")
         with self._kept_going():
             self._heal()
         if not hurried:

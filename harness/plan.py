@@ -100,6 +100,13 @@ def _swarm(source: Source, index: int, phases: list[dict[str, Any]]) -> dict[str
         if not chosen or chosen != list(range(chosen[0], chosen[-1] + 1)):
             source.refuse(f"{where}.phases", "wanted phases that follow each other; make two swarms for two stretches")
         start_ns, end_ns = phases[chosen[0]]["start_ns"], phases[chosen[-1]]["end_ns"]
+    if isinstance(swarm.arrivals, Burst):
+        left_ns = phases[-1]["end_ns"] - start_ns
+        if duration_ns(swarm.arrivals.over) > left_ns:
+            got = (
+                f"wanted a burst that is over before the run is, within {format_ns(left_ns)}; got {swarm.arrivals.over}"
+            )
+            source.refuse(f"{where}.arrivals.over", got)
     return {
         "name": swarm.name,
         "scenario": swarm.scenario,
@@ -165,6 +172,7 @@ def _faults(source: Source, phases: list[dict[str, Any]]) -> list[dict[str, Any]
                     "start_ns": start_ns,
                     "duration_ns": for_ns,
                     **({"follows": follows, "after_ns": after_ns} if follows is not None else {}),
+                    "earliest_ns": phases[i]["start_ns"] + after_ns,
                     "params": {key: value for key, value in entry.items() if key not in _FAULT_KEYS},
                     "where": where,
                 }

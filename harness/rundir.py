@@ -63,6 +63,15 @@ _FIELDS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("error", pa.string()),
         ("request_id", pa.string()),
     ],
+    # One row per arrival that was due: what became of it. What a lost worker never wrote is missing, and shows so.
+    "arrivals": [
+        ("swarm", _WORD),
+        ("number", pa.int64()),
+        ("intended_ns", pa.int64()),
+        ("started_ns", pa.int64()),
+        ("ended_ns", pa.int64()),
+        ("fate", _WORD),
+    ],
     "gauges": [
         ("at_ns", pa.int64()),
         ("source", _WORD),

@@ -76,6 +76,7 @@ def render(run: Run) -> str:
         gauges=charts.gauges(run),
         workers=statistics.worker_health(run),
         client_figures=charts.client(run),
+        arrivals=verdict.get("arrivals") or [],
         client_words=_client_words(verdict.get("client")),
         clocks=run.clocks.to_dict("records")[:50],
         seed=seed,

@@ -37,11 +37,27 @@ def verdict_table(verdict: dict[str, Any], *, width: int | None = None, coloured
         label = f" ({_plain(first['labels'])})" if first.get("labels") else ""
         words = first["name"] if first["source"] in first["name"] else f"{first['source']} {first['name']}"
         lines += ["", f"first saturated: {_plain(words)}{label}"]
+    lines += _arrivals(verdict, paint)
     lines += ["", *_conclusion(verdict, width, paint)]
     return "\n".join(lines).strip("\n")
 
 
 Paint = Callable[[str, str], str]
+
+
+def _arrivals(verdict: dict[str, Any], paint: Paint) -> list[str]:
+    """Every planned arrival in one line; what did not come to its end stands out."""
+    accounts = verdict.get("arrivals") or []
+    if not accounts:
+        return []
+    totals = {key: sum(each[key] for each in accounts) for key in accounts[0] if key != "swarm"}
+    words = ", ".join(
+        paint(f"{totals[key]:,} {key}", "fail" if key in ("lost", "broken") else "")
+        for key in ("completed", "failed", "broken", "open", "dropped", "lost", "cancelled")
+        if totals[key] or key == "completed"
+    )
+    late = f" ({totals['late']:,} started late)" if totals["late"] else ""
+    return ["", f"arrivals: {totals['planned']:,} planned = {words}{late}"]
 
 
 def _targets(verdict: dict[str, Any], width: int, paint: Paint) -> list[str]:

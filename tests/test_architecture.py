@@ -15,6 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "harness.wire": set(),
     "harness.control": {"harness.core"},
     "harness.rundir": {"harness.core"},
+    "harness.unfinished": {"harness.core", "harness.rundir"},
     "harness.fingerprint": set(),
     "harness.progress": set(),
     "harness.supervise": set(),

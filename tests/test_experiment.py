@@ -78,6 +78,7 @@ def test_the_plan_has_absolute_times() -> None:
         ("{phase: storm,", "{phase: strom,", "wanted one of after, baseline, storm; got 'strom'"),
         ("name: after", "name: storm", "wanted a name of its own; got 'storm' again"),
         ("{phase: baseline, route", "{phase: base, route", "wanted one of after, baseline, storm; got 'base'"),
+        ("kind: burst, count: 1", "kind: burst, count: 1, over: 50 s", "wanted a burst that is over before the run is"),
         ("servers: 100", "servers: 0", "wanted a whole number of one or more; got 0"),
         ("max_servers: 200", "max_servers: 50", "wanted at least the 100 servers that the bursts ask for; got 50"),
         ("response_p95", "response_p99.9", "too short to be able to fail this: wanted at least 1000 samples"),

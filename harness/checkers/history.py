@@ -130,6 +130,7 @@ class History:
     plan: dict[str, Any] = field(default_factory=dict)
     requests: pd.DataFrame = field(default_factory=lambda: empty("requests", REQUEST_COLUMNS))
     operations: pd.DataFrame = field(default_factory=lambda: empty("operations"))
+    arrivals: pd.DataFrame = field(default_factory=lambda: empty("arrivals"))
     gauges: pd.DataFrame = field(default_factory=lambda: empty("gauges"))
     health: pd.DataFrame = field(default_factory=lambda: empty("health"))
     faults: list[FaultRecord] = field(default_factory=list)
@@ -250,7 +251,7 @@ def load(run: RunDirectory | Path) -> History:
     history.plan = _document(directory, "plan.json", history)
     if not history.plan:
         history.problems.append("plan.json is missing: phases, targets and the mark of the run are not known")
-    for table in ("operations", "gauges", "health"):
+    for table in ("operations", "arrivals", "gauges", "health"):
         setattr(history, table, _table(directory, table, None, history))
     history.requests = _table(directory, "requests", REQUEST_COLUMNS, history)
     history.faults = fault_records(directory.read_lines("faults.jsonl"))

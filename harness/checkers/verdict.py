@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from harness.checkers.arrivals import ArrivalAccount, account
 from harness.checkers.finding import Answer, Finding, Judgement, worst
 from harness.checkers.history import History, limited_seconds, load
 from harness.checkers.objectives import Target, TargetResult
@@ -89,6 +90,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     first_saturated: Part | None
     parts: tuple[Part, ...]
     client: ClientHealth
+    arrivals: tuple[ArrivalAccount, ...]
     expect: Expectation | None
     problems: tuple[str, ...]
 
@@ -116,7 +118,8 @@ def verdict_of(history: History) -> Verdict:
     found = parts(history.gauges, 0, load_end)
     findings = [each for answer in answers for each in answer.findings]
     # A target whose phase does not exist belongs to no phase, and counts all the same.
-    codes = _codes(history, results, answers, faults)
+    arrivals = account(history)
+    codes = _codes(history, results, answers, faults, arrivals)
     true_code = next((code for code in _ORDER if code in codes), PASS)
     expect = _expectation(history.plan.get("expect"), true_code, answers)
     code, reasons = true_code, [reason for each in _ORDER for reason in codes.get(each, [])]
@@ -138,6 +141,7 @@ def verdict_of(history: History) -> Verdict:
         first_saturated=first_saturated(found),
         parts=tuple(found),
         client=_client(history),
+        arrivals=arrivals,
         expect=expect,
         problems=tuple(problems),
     )
@@ -147,7 +151,11 @@ _ORDER = (INTERRUPTED, NOT_UNDONE, DAMAGE, ABORTED, MISSED, UNKNOWN)
 
 
 def _codes(
-    history: History, results: list[TargetResult], answers: list[Answer], faults: list[FaultOutcome]
+    history: History,
+    results: list[TargetResult],
+    answers: list[Answer],
+    faults: list[FaultOutcome],
+    arrivals: tuple[ArrivalAccount, ...],
 ) -> dict[int, list[str]]:
     """Every exit code that holds, with its reasons."""
     codes: dict[int, list[str]] = {}
@@ -166,6 +174,11 @@ def _codes(
         holds(UNKNOWN, "the run did not come to its end: its engine was killed, or it still runs")
     for lost in run.get("worker_lost") or []:
         holds(UNKNOWN, f"load worker {lost.get('name')} was lost: less load was offered than planned")
+    for made in arrivals:
+        if made.lost:
+            holds(UNKNOWN, f"{made.lost} of {made.planned} planned arrivals of '{made.swarm}' were lost with a worker")
+        if made.broken:
+            holds(UNKNOWN, f"{made.broken} journeys of '{made.swarm}' broke in the scenario itself; see worker-*.log")
     for problem in history.problems:
         holds(UNKNOWN, problem)
     for answer in answers:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SECOND = 1_000_000_000
+LATE_NS = 10_000_000  # an arrival that starts later than this after its time is late
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 import gevent
 import numpy as np
 
+from harness.core.arrivals import LATE_NS
 from harness.core.clock import MS, Clock, S
 
 TICK_S = 0.010
-LATE_NS = 10 * MS
 _SCHEDSTAT = Path("/proc/self/schedstat")
 
 

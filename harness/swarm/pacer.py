@@ -93,28 +93,35 @@ class Pacer:
         start_ns: int,
         start: Callable[[int, int], None],
         has_room: Callable[[], bool],
-        note: Callable[[int, int | None], None],
+        note: Callable[[int, int, int | None], None],
         timer: Timer | None = None,
     ) -> None:
         self._clock, self._arrivals, self._start_ns = clock, arrivals, start_ns
         self._start, self._has_room, self._note = start, has_room, note
         self._timer = timer
-        self.is_stopped = False
+        self._stopped_ns: int | None = None
+
+    def stop(self) -> None:
+        """Start nothing more."""
+        self._stopped_ns = self._clock.now_ns()
 
     def run(self) -> None:
-        """Until the schedule ends or `is_stopped` is set; `note(intended_ns, started_ns or None)` for each arrival."""
+        """Until the schedule ends or it is stopped; `note(number, intended_ns, started_ns)` for each arrival.
+
+        One that is due without room, or was when it was stopped, is never started, and its started_ns is None.
+        """
         timer = self._timer or best_timer()
         try:
             for arrival in self._arrivals:
                 intended_ns = self._start_ns + arrival.offset_ns
                 if self._clock.now_ns() < intended_ns:
                     timer.wait_until(self._clock.epoch_ns + intended_ns)
-                if self.is_stopped:
+                if self._stopped_ns is not None and intended_ns >= self._stopped_ns:
                     return
-                if not self._has_room():
-                    self._note(intended_ns, None)
+                if self._stopped_ns is not None or not self._has_room():
+                    self._note(arrival.index, intended_ns, None)
                     continue
-                self._note(intended_ns, max(intended_ns, self._clock.now_ns()))
+                self._note(arrival.index, intended_ns, max(intended_ns, self._clock.now_ns()))
                 self._start(arrival.index, intended_ns)
         finally:
             timer.close()

@@ -19,6 +19,7 @@ from harness.core.histogram import Histogram
 from harness.core.outcomes import EFFECTS, ENDINGS
 from harness.core.samples import NO_OPERATION, Batch, SampleBuffer
 from harness.rundir import SegmentWriter
+from harness.swarm.arrivals import ArrivalBook
 from harness.swarm.health import Health
 from harness.swarm.operations import COLUMNS, Operation
 
@@ -40,10 +41,12 @@ class Recorder:
     ) -> None:
         self._buffer = SampleBuffer()
         self._writers = {
-            table: SegmentWriter(run_dir, table, process, place) for table in ("requests", "operations", "health")
+            table: SegmentWriter(run_dir, table, process, place)
+            for table in ("requests", "operations", "arrivals", "health")
         }
         self._stats, self._wall_s = stats, wall_s
         self.finished: list[Operation] = []
+        self.arrivals: ArrivalBook | None = None  # of a process that starts any
 
     def observer(self, swarm: str, scenario: str) -> Callable[[Exchange], None]:
         """What an Api of this swarm tells its exchanges to."""
@@ -73,6 +76,8 @@ class Recorder:
             if self._stats is not None:
                 _feed(self._stats, batch, self._wall_s)
         self._write_operations()
+        if self.arrivals is not None and (over := self.arrivals.take()):
+            self._writers["arrivals"].append(over)
         if health:
             self._writers["health"].append(
                 {field.name: [getattr(row, field.name) for row in health] for field in fields(Health)}

@@ -25,6 +25,7 @@ from harness.cloud.session import Cloud, connect
 from harness.core.arrivals import closed_loop, schedule
 from harness.core.clock import RunClock, S, wall_ns
 from harness.core.ledger import Ledger
+from harness.swarm.arrivals import ArrivalBook
 from harness.swarm.health import Monitor, worker_name
 from harness.swarm.operations import Operation
 from harness.swarm.pacer import Pacer
@@ -93,6 +94,7 @@ class Worker:
         place = {"cloud": self.cloud.name, "region": self.cloud.region, "project": self.project}
         wall_s = (wall_ns() - self.clock.now_ns()) / S
         self._recorder = Recorder(run_dir, name, place, self._stats, wall_s)
+        self._arrivals = self._recorder.arrivals = ArrivalBook(self.clock)
         self._monitor = Monitor(self.clock)
         self._background.spawn(self._monitor.run)
         self._background.spawn(self._report)
@@ -116,13 +118,14 @@ class Worker:
         """No new arrivals; wait for what is in flight, then write everything and say done."""
         self._is_stopping.set()
         for pacer in self._pacers:
-            pacer.is_stopped = True
+            pacer.stop()
         self._journeys.join(timeout=float(data.get("drain_s") or 0))
         self._journeys.kill(timeout=2.0)
         self._background.kill(timeout=2.0)
         if self._recorder is not None:
             for operation in list(self.open_operations.values()):
                 self._close(operation)
+            self._arrivals.close()
             self._report_second(self.clock.now_ns() // S)
             self._recorder.close()
             self.ledger.close()
@@ -184,7 +187,7 @@ class Worker:
             swarm["start_ns"],
             lambda number, intended_ns: self._spawn(swarm, number, intended_ns),
             lambda: self._in_flight[name] < bound,
-            self._monitor.note,
+            lambda number, intended_ns, started_ns: self._note(name, number, intended_ns, started_ns),
         )
         self._pacers.append(pacer)
         self._background.spawn(pacer.run)
@@ -195,10 +198,19 @@ class Worker:
         turn = 0
         while not self._is_stopping.is_set() and self.clock.now_ns() < swarm["end_ns"]:
             intended_ns = self.clock.now_ns()
-            self._monitor.note(intended_ns, intended_ns)
-            self._spawn(swarm, turn * loop.users + user, intended_ns).join()
+            number = turn * loop.users + user
+            self._note(swarm["name"], number, intended_ns, intended_ns)
+            self._spawn(swarm, number, intended_ns).join()
             turn += 1
             self._is_stopping.wait(loop.pause_s)
+
+    def _note(self, swarm: str, number: int, intended_ns: int, started_ns: int | None) -> None:
+        """An arrival that is due: started, or dropped."""
+        self._monitor.note(intended_ns, started_ns)
+        if started_ns is None:
+            self._arrivals.drops(swarm, number, intended_ns)
+        else:
+            self._arrivals.starts(swarm, number, intended_ns, started_ns)
 
     def _spawn(self, swarm: Mapping[str, Any], number: int, intended_ns: int) -> gevent.Greenlet:
         self._in_flight[swarm["name"]] += 1
@@ -206,15 +218,19 @@ class Worker:
 
     def _journey(self, swarm: Mapping[str, Any], number: int, intended_ns: int) -> None:
         journey = Journey(self, swarm, swarm["scenario"], number, intended_ns)
+        fate = "open"
         try:
             self._scenarios[swarm["name"]].journey(journey)
+            fate = "completed"
         except (RequestFailed, NotServed):
-            pass  # data: in the rows already
+            fate = "failed"  # data, in the rows already
         except gevent.GreenletExit:
             pass
         except Exception:
+            fate = "broken"
             log.exception("journey %d of swarm %s broke", number, swarm["name"])
         finally:
+            self._arrivals.ends(swarm["name"], number, fate)
             self._in_flight[swarm["name"]] -= 1
             for operation in journey.operations:
                 if not self._may_still_change(operation):

@@ -39,7 +39,7 @@ def pace(
         if number == 0:
             clock.advance(stall_ms * MS)
         if number == stop_at:
-            pacer.is_stopped = True
+            pacer.stop()
 
     arrivals = (Arrival(number, offset * MS) for number, offset in enumerate(offsets_ms))
     pacer = Pacer(
@@ -48,7 +48,7 @@ def pace(
         100 * MS,
         start,
         lambda: len(started) < room,
-        lambda intended, at: noted.append((intended // MS, None if at is None else at // MS)),
+        lambda _, intended, at: noted.append((intended // MS, None if at is None else at // MS)),
         timer,  # type: ignore[arg-type]
     )
     pacer.run()
