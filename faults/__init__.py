@@ -27,8 +27,8 @@ def catalogue() -> dict[str, type[Fault]]:
 def validate(plan_faults: Sequence[Mapping[str, Any]], targets: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What is wrong with the faults of a plan, without touching anything; each problem starts with the fault's id.
 
-    Args:    plan_faults: `{id, fault, target, start_ns, duration_ns, params}`. targets: name -> plain data, see
-             `faults.targets`.
+    Args:    plan_faults: `{id, fault, target, start_ns, duration_ns, params}`, of one that follows also `earliest_ns`.
+             targets: name -> plain data, see `faults.targets`.
     """
     from faults.validation import problems_of
 

@@ -37,14 +37,16 @@ def heal_all(run_id: str | None, list_only: bool) -> HealReport:
     return report
 
 
-def heal_journal(
-    journal: Journal, by: str, report: HealReport, chosen: Callable[[OpenFault], bool] = lambda fault: True
-) -> None:
-    """Undo the open faults of one journal that are `chosen`, and remove the file when nothing is left to watch."""
+def heal_journal(journal: Journal, by: str, report: HealReport, past_limit_s: float | None = None) -> None:
+    """Undo the open faults of one journal, and remove the file when nothing is left to watch.
+
+    Args:    past_limit_s: only those that should have been gone so long ago.
+    """
     state = journal.read()
     if state is None:
         return
-    due = [fault for fault in reversed(state.open.values()) if chosen(fault)]
+    faults = reversed(state.open.values())
+    due = [each for each in faults if past_limit_s is None or each.seconds_past_limit() > past_limit_s]
     # All at once: one that takes its minute to come back must not keep the others on.
     with ThreadPoolExecutor(max_workers=16) as pool:
         problems = list(pool.map(lambda fault: undo_one(journal, fault, by), due))

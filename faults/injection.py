@@ -96,7 +96,8 @@ class Injection:
             if self._begin(clock.epoch_ns + over_ns):
                 self._hold(clock, over_ns, end)
         except Exception as error:  # a bug in one fault must not keep it, or others, from being undone
-            self._say(self.id, "failed", f"{type(error).__name__}: {error}")
+            before = "nothing was injected: " if self._open is None else ""
+            self._say(self.id, "failed", f"{before}{type(error).__name__}: {error}")
         finally:
             if self._open is not None:
                 self._undo(self._open)

@@ -17,7 +17,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -191,9 +191,11 @@ class Journal:
 
 def journals() -> list[Journal]:
     """All that there are, oldest first."""
-    directory = state_directory() / "journal"
-    paths = sorted(directory.glob("*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    return [Journal(path) for path in paths]
+    found = []
+    for path in (state_directory() / "journal").glob("*.jsonl"):
+        with suppress(FileNotFoundError):  # it has just ended
+            found.append((path.stat().st_mtime_ns, path.name, Journal(path)))
+    return [journal for _, _, journal in sorted(found, key=lambda each: each[:2])]
 
 
 def journal_of(run_id: str) -> Journal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from functools import cache
 from pathlib import Path
 
@@ -33,6 +34,10 @@ class Identity(msgspec.Struct, frozen=True):
     def is_stopped(self) -> bool:
         """Frozen by SIGSTOP."""
         return self.state() == "T"
+
+    def age_s(self) -> float:
+        """Since it began."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - self.start / os.sysconf("SC_CLK_TCK")
 
     def send(self, number: signal.Signals) -> bool:
         """Signal exactly this process; False when it is gone.

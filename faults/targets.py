@@ -15,7 +15,9 @@ Each part is a means; a fault says which it needs. Secrets are named by file or 
 from __future__ import annotations
 
 import json
+import os
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +27,8 @@ import msgspec
 from faults.errors import TargetUnfit
 from faults.processes import Identity, command_line, identify
 from faults.secret import Secret
+
+STALE_S = 5.0  # a server writes its pid file after it has begun; more than clocks and wrappers explain
 
 
 class LinkMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +44,8 @@ class ProcessMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A pid file holds the number on its first line, or JSON: `{"pid": 1}`, `{NAME: {"pid": 1}}`,
     `[{"name": NAME, "pid": 1, "start": 5}]`, or one of these under "processes".
-    `command`: what its command line must contain; guards against a stale pid file.
+    `command`: what its command line must contain; guards against a stale pid file. Without it, and without a start
+    time, a file that is older than the process is taken for stale: it was written for one that had the pid before.
     """
 
     pid: int = 0
@@ -62,6 +67,13 @@ class ProcessMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise TargetUnfit(f"process {pid} started at {found.start}, wanted {start}: another one has its pid")
         if self.command and self.command not in command_line(pid):
             raise TargetUnfit(f"process {pid} is '{command_line(pid)[:80]}', wanted '{self.command}' in it")
+        if self.pid_file and start is None and not self.command:
+            older_s = time.time() - os.stat(self.pid_file).st_mtime - found.age_s()
+            if older_s > STALE_S:
+                raise TargetUnfit(
+                    f"pid file {self.pid_file} is {older_s:.0f} s older than process {pid} "
+                    f"('{command_line(pid)[:80]}'), so it means another; if not, say so: command: PART OF ITS COMMAND"
+                )
         return found
 
     def _from_file(self) -> tuple[int, int | None]:

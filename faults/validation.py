@@ -39,6 +39,22 @@ def problems_of(plan_faults: Sequence[Mapping[str, Any]], targets: Mapping[str, 
                     f"{', '.join(sorted(claim.split(':', 1)[0] for claim in shared))} for themselves; let one start at "
                     f"or after {format_ns(other['start_ns'] + other['duration_ns'])} of the run"
                 )
+            for late, (late_kind, late_target), early, (early_kind, early_target) in (
+                (planned, (kind, target), other, (other_kind, other_target)),
+                (other, (other_kind, other_target), planned, (kind, target)),
+            ):
+                if (
+                    late_kind.stacks
+                    and exclusive_claims(early_kind, early_target)
+                    and _address(late_target) == _address(early_target)
+                    and _begin(early) <= late["start_ns"]
+                    and _begin(late) < early["start_ns"] + early["duration_ns"]
+                ):
+                    problems.append(
+                        f"{late['id']}: begins while {early['id']} keeps '{late['target']}' from answering, so it "
+                        f"could not be proved; let it start before that, or at or after "
+                        f"{format_ns(early['start_ns'] + early['duration_ns'])} of the run"
+                    )
     return problems
 
 
@@ -90,4 +106,13 @@ def _problems_of_one(
 
 def _overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     one_end, other_end = one["start_ns"] + one["duration_ns"], other["start_ns"] + other["duration_ns"]
-    return bool(one["start_ns"] < other_end and other["start_ns"] < one_end)
+    return bool(_begin(one) < other_end and _begin(other) < one_end)
+
+
+def _begin(planned: Mapping[str, Any]) -> int:
+    """The earliest: a fault that follows on something has the latest as its start."""
+    return int(planned.get("earliest_ns", planned["start_ns"]))
+
+
+def _address(target: Target) -> str | None:
+    return None if target.probe is None else target.probe.address

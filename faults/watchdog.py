@@ -40,14 +40,17 @@ def watch(journal: Journal) -> int:
     """Until the journal ends."""
     orphaned_at: float | None = None
     while True:
-        state = journal.read()
-        if state is None:
-            return 0
-        if state.owner_is_alive:
-            heal_journal(journal, "watchdog", HealReport(), lambda fault: fault.seconds_past_limit() > GRACE_S)
-        else:
+        is_orphaned = False
+        try:
+            state = journal.read()
+            if state is None:
+                return 0
+            is_orphaned = not state.owner_is_alive
+            heal_journal(journal, "watchdog", HealReport(), None if is_orphaned else GRACE_S)
+        except Exception as error:  # a disk that fails, or a bug: nobody comes after us, so go on
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        if is_orphaned:
             orphaned_at = orphaned_at or time.monotonic()
-            heal_journal(journal, "watchdog", HealReport())
             if time.monotonic() - orphaned_at > GIVE_UP_S:
                 return 4
         time.sleep(LOOK_EVERY_S)

@@ -106,14 +106,15 @@ class ProcessHang(Fault):
         return found
 
     def undo(self, record: UndoRecord) -> None:
+        refused = []
         for process in _all_of(record):
             try:
                 process.send(signal.SIGCONT)
-            except PermissionError as error:
-                raise UndoFailed(
-                    f"process {process.pid} is still stopped and not ours to signal; run as its owner: "
-                    f"kill -CONT {process.pid}"
-                ) from error
+            except PermissionError:
+                refused.append(str(process.pid))
+        if refused:
+            pids = " ".join(refused)
+            raise UndoFailed(f"still stopped and not ours to signal; as their owner: kill -CONT {pids}")
 
     def is_gone(self, record: UndoRecord) -> bool:
         if any(process.is_stopped for process in _all_of(record)):

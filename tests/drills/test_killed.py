@@ -5,12 +5,13 @@ The cloud outlives the run. SQUALL_DRILLS says how many (default 30); each has i
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,24 @@ STORM = ROOT / "tests" / "drills" / "storm.yaml"
 DRILLS = int(os.environ.get("SQUALL_DRILLS", "30"))
 FIRST = int(os.environ.get("SQUALL_DRILLS_FROM", "0"))
 ROLES = ("engine", "master", "worker", "nemesis", "proxy")
+STAGES = {  # name -> what the run says when it has come to it
+    "snapshot": "preflight passed",
+    "load": "phase 'storm'",
+    "a fault is on": "database.hang on database: bites",
+    "drain": "drain:",
+    "settle": "settle:",
+    "audit": "audit:",
+    "clean up": "clean up:",
+}
 STORM_S = 20.0
 PREPARED_S = 8.0
 STARTED_WITHIN_S = 60.0
+REACHED_WITHIN_S = 120.0
 ENDED_WITHIN_S = 180.0
 GONE_WITHIN_S = 30.0
+
+
+Moment = Callable[[subprocess.Popen[bytes], Path], None]  # waits for it
 
 
 @pytest.fixture(scope="module")
@@ -58,37 +72,84 @@ def test_whatever_is_killed_nothing_of_the_run_is_left(
     role = ROLES[seed % len(ROLES)]
     # Engine and proxy are there before the run has prepared itself.
     after_s = random.Random(seed).uniform(0.0, STORM_S + (PREPARED_S if role in ("engine", "proxy") else 0.0))
-    drill(cloud, onlooker, before, f"kill-{seed}-{role}", role, after_s)
+    drill(cloud, onlooker, before, f"kill-{seed}-{role}", role, seconds(after_s))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_engine_dies_in_each_stage(cloud: Site, onlooker: Onlooker, before: World, stage: str) -> None:
+    name = f"kill-in-{stage.replace(' ', '-')}"
+    engine = drill(cloud, onlooker, before, name, "engine", said(STAGES[stage]), settle="15 s")
+    assert engine == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("fault", ["database.latency on database", "broker.latency on broker"])
+def test_the_proxy_dies_while_it_delays(cloud: Site, onlooker: Onlooker, before: World, fault: str) -> None:
+    """The fault is over with it, and whatever the run measured then was not under it: never a pass."""
+    name = f"kill-proxy-{fault.partition('.')[0]}"
+    engine = drill(cloud, onlooker, before, name, "proxy", said(f"{fault}: bites"))
+    assert engine not in (0, -signal.SIGKILL)
+    text = (cloud.directory / f"{name}.log").read_text()
+    assert f"{fault}: cut_short after " in text, text
+    verdict = json.loads((cloud.directory / name / "verdict.json").read_text())
+    (cut,) = [each for each in verdict["faults"] if fault == f"{each['fault']} on {each['target']}"]
+    assert (cut["bit"], cut["gone"]) == (True, True)
+    assert cut["doubt"].startswith("did not bite over its whole window: after "), text
+    assert any(cut["doubt"] in reason for reason in verdict["reasons"]), text
 
 
 @pytest.mark.parametrize("role", ["watchdog", "guardian"])
 def test_helpers_may_die_too(cloud: Site, onlooker: Onlooker, before: World, role: str) -> None:
-    drill(cloud, onlooker, before, f"kill-{role}", role, 9.0)
+    drill(cloud, onlooker, before, f"kill-{role}", role, seconds(9.0))
 
 
 def test_nemesis_and_watchdog_die_while_the_database_hangs(cloud: Site, onlooker: Onlooker, before: World) -> None:
     """The worst: nobody is left to wake it but `squall heal`."""
-    drill(cloud, onlooker, before, "kill-both", "watchdog+nemesis", 10.5)
+    drill(cloud, onlooker, before, "kill-both", "watchdog+nemesis", seconds(10.5))
 
 
 def test_the_cloud_itself_dies(cloud: Site, onlooker: Onlooker, before: World) -> None:
     """Its guardian ends all of it; up again by hand, with its data."""
-    drill(cloud, onlooker, before, "kill-supervisor", "supervisor", 6.0)
+    drill(cloud, onlooker, before, "kill-supervisor", "supervisor", seconds(6.0))
 
 
-def drill(cloud: Site, onlooker: Onlooker, before: World, name: str, role: str, after_s: float) -> None:
-    """One run, one kill, then what an operator does.
+def seconds(after_s: float) -> Moment:
+    """So long after the process to kill was there."""
 
-    Args: after_s: from the moment the run's epoch is known (the process itself is there by then).
-    """
+    def wait(engine: subprocess.Popen[bytes], log: Path) -> None:
+        try:
+            engine.wait(after_s)
+        except subprocess.TimeoutExpired:
+            return
+
+    return wait
+
+
+def said(words: str) -> Moment:
+    """As soon as the run has said this."""
+
+    def wait(engine: subprocess.Popen[bytes], log: Path) -> None:
+        wait_until(lambda: words in log.read_text() or engine.poll() is not None, within_s=REACHED_WITHIN_S)
+        assert engine.poll() is None, log.read_text()
+
+    return wait
+
+
+def drill(
+    cloud: Site, onlooker: Onlooker, before: World, name: str, role: str, wait: Moment, settle: str = "2 s"
+) -> int:
+    """One run, one kill at one moment, then what an operator does. Returns the run's exit code."""
+    experiment = cloud.directory / f"{name}.yaml"
+    experiment.write_text(STORM.read_text().replace("settle: 2 s", f"settle: {settle}"))
     run_dir, log = cloud.directory / name, cloud.directory / f"{name}.log"
     frozen_before = set(stopped())
     engine = cloud.start(
-        ["run", str(STORM), "--cloud", "demo", "--admin-cloud", "admin", "--run-dir", str(run_dir)], log
+        ["run", str(experiment), "--cloud", "demo", "--admin-cloud", "admin", "--run-dir", str(run_dir)], log
     )
     try:
         victims = [victim for part in role.split("+") for victim in wait_for_role(cloud, part, run_dir, engine)]
-        wait(engine, after_s)
+        began = time.monotonic()
+        wait(engine, log)
+        after_s = time.monotonic() - began
         for victim in victims:
             victim.signal(signal.SIGKILL)
         assert engine.wait(ENDED_WITHIN_S) != 2 or not run_dir.exists(), log.read_text()
@@ -122,6 +183,7 @@ def drill(cloud: Site, onlooker: Onlooker, before: World, name: str, role: str, 
     changed = differences(before, onlooker.look())
     assert not changed, "\n".join(changed) + "\n" + story
     onlooker.is_usable()
+    return engine.returncode
 
 
 def wait_for_role(cloud: Site, role: str, run_dir: Path, engine: subprocess.Popen[bytes]) -> list[Recorded]:
@@ -137,13 +199,6 @@ def wait_for_role(cloud: Site, role: str, run_dir: Path, engine: subprocess.Pope
 
     wait_until(is_there, within_s=STARTED_WITHIN_S)
     return found[:1]
-
-
-def wait(engine: subprocess.Popen[bytes], seconds: float) -> None:
-    try:
-        engine.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return
 
 
 def toxics(cloud: Site) -> dict[str, list[object]]:

@@ -294,7 +294,7 @@ def test_no_secret_reaches_journal_events_or_plan(engine: Any, servers: dict[str
         Path(servers["database"]["link"]["token"]["file"]).read_text().strip(),
         (Path(servers["database"]["process"]["pid_file"]).parent / "secret").read_text().strip(),
     ]
-    run = engine(planned("database.latency", 0, 30, latency="30 ms"), planned("database.hang", 0, 30))
+    run = engine(planned("database.latency", 0, 30, latency="30 ms"), planned("broker.hang", 0, 30))
     run.go()
     run.wait(type="fault", event="bites")
     kept = journal_of("run").path.read_text() + (tmp_path / "faults.jsonl").read_text()

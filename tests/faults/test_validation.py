@@ -30,9 +30,9 @@ def planned(id: str, fault: str, start_s: float, for_s: float, target: str = "db
 def test_a_sound_plan_has_no_problem() -> None:
     plan = [
         planned("1", "database.latency", 0, 5, latency="40 ms", jitter="5 ms", connections="50 %"),
-        planned("2", "database.latency", 2, 5, latency="40 ms"),
+        planned("2", "database.latency", 3, 5, latency="40 ms"),
         planned("3", "database.hang", 1, 2),
-        planned("4", "database.crash", 3, 2, down="1.4 s"),
+        planned("4", "database.crash", 4, 2, down="1.4 s"),
     ]
     assert faults.validate(plan, {"db": TARGET}) == []
 
@@ -98,7 +98,9 @@ def test_what_could_not_be_proved_or_would_outlast_itself_is_refused(fault: dict
         (planned("2", "database.hang", 5, 2), False),
         (planned("2", "database.hang", 3, 2, target="alias"), True),
         (planned("2", "database.hang", 3, 2, target="another"), False),
-        (planned("2", "database.latency", 3, 2, latency="5 ms"), False),
+        (planned("2", "database.latency", 1, 9, latency="5 ms"), False),
+        (planned("2", "database.latency", 5, 2, latency="5 ms"), False),
+        ({**planned("2", "database.hang", 7, 2), "earliest_ns": 4 * S}, True),
     ],
 )
 def test_faults_that_need_the_same_process_must_not_overlap(second: dict[str, Any], overlaps: bool) -> None:
@@ -107,6 +109,15 @@ def test_faults_that_need_the_same_process_must_not_overlap(second: dict[str, An
     assert bool(problems) is overlaps, problems
     if overlaps:
         assert problems[0].startswith("2: overlaps 1")
+
+
+@pytest.mark.parametrize("start_s", [2, 4.9])
+def test_a_fault_that_begins_while_another_keeps_its_server_silent_is_refused(start_s: float) -> None:
+    plan = [planned("1", "database.hang", 2, 3), planned("2", "database.latency", start_s, 9, latency="5 ms")]
+    for order in (plan, plan[::-1]):
+        (problem,) = faults.validate(order, {"db": TARGET})
+        assert problem.startswith("2: begins while 1 keeps 'db' from answering")
+        assert problem.endswith("at or after 5 s of the run")
 
 
 @pytest.mark.parametrize(
