@@ -269,7 +269,15 @@ def _remove_listed(removals: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a whole directory; what is not there, or not ours, stays as it is."""
+    """Delete a file or a whole directory; what is not there, or not ours, stays as it is.
+
+    A database's lock file takes the memory with it that the killed server left in the kernel.
+    """
+    for lock in (path, path / "postmaster.pid", path / "data" / "postmaster.pid"):
+        if lock.name == "postmaster.pid" and lock.is_file():
+            from harness import shared_memory  # ctypes: only for who has need of it
+
+            shared_memory.release(lock)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

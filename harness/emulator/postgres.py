@@ -68,7 +68,12 @@ class Place:
 
     def remove(self) -> None:
         """Delete the data. The server must have ended."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        supervise.remove(self.directory)
+
+    @property
+    def lock(self) -> Path:
+        """What a server that was killed leaves behind, beside its data."""
+        return self.data / "postmaster.pid"
 
 
 def find_binaries() -> Binaries:
@@ -171,6 +176,7 @@ def command(place: Place, settings: DatabaseSettings) -> list[str]:
         "unix_socket_directories": "",
         "max_connections": str(settings.max_connections),
         "shared_buffers": f"{settings.shared_buffers_mb}MB",
+        "dynamic_shared_memory_type": "mmap",  # in the data directory: /dev/shm would keep it after a kill
         "fsync": "on" if settings.fsync else "off",
         "wal_level": "minimal",
         "max_wal_senders": "0",
@@ -189,6 +195,8 @@ def command(place: Place, settings: DatabaseSettings) -> list[str]:
         "log_line_prefix": "%m [%p] %q%d ",
         "scram_iterations": str(SCRAM_ITERATIONS),
         "io_method": "sync",
+        "update_process_title": "off",  # a write for each statement, for nobody
+        "plan_cache_mode": "force_generic_plan",  # statements are prepared and few; planning each five times is not free
         "log_connections": "",
     }
     if settings.group_commit:
@@ -314,7 +322,7 @@ def kept_directory(state: Path, *, remove: bool = False) -> Path | None:
     places = [inside, *(base / _kept_name(state) for base in (Path(tempfile.gettempdir()), Path("/var/tmp")))]
     found = next((place for place in places if place.is_dir() and not place.is_symlink()), None)
     if remove and found is not None:
-        shutil.rmtree(found, ignore_errors=True)
+        supervise.remove(found)
     return found
 
 

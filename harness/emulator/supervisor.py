@@ -111,6 +111,8 @@ class Supervisor:
             child.reap()
         if self.children.place is not None and self.ephemeral:
             self.children.place.remove()
+        elif self.children.place is not None:
+            supervise.remove(self.children.place.lock)  # there only when the server was killed
         for name in RUNTIME_FILES + (EPHEMERAL_FILES if self.ephemeral else ()):
             supervise.remove(self.state / name)
         self._orders.all_has_ended()
@@ -141,6 +143,8 @@ class Supervisor:
     def _write_removals(self) -> None:
         """What must not stay when we are gone: secrets and data of a cloud that does not outlive its parent."""
         paths = [self.state / name for name in RUNTIME_FILES]
+        if self.children.place is not None:
+            paths.append(self.children.place.lock)
         if self.ephemeral:
             paths += [self.state / name for name in EPHEMERAL_FILES]
             if self.children.place is not None:

@@ -85,12 +85,14 @@ class Builder:
         except _Deleted:
             host.build_failed()  # as Nova counts it
             host.abort(uuid, orjson.loads(instance["flavor"]))
-            await self.compute.free_allocations(uuid)
+            await self._free(uuid)
         except RescheduledException as error:
             host.build_failed()
             host.abort(uuid, orjson.loads(instance["flavor"]))
             if "retry" in filter_properties:
-                await self._reschedule(context, instance, spec, filter_properties, requested, alternates, error)
+                failure = await self._reschedule(
+                    context, host, instance, spec, filter_properties, requested, alternates, error
+                )
             else:
                 await self._set_error(context, host, instance, error, message=error.reason)
         except Exception as error:
@@ -108,12 +110,23 @@ class Builder:
         """The very first save failed: nobody sets ERROR then. Without an error the instance is gone or taken."""
         host.build_failed()
         if error is not None:
-            try:
-                await self.compute.conductor.action(context, _fault(uuid, host, error), "create")
-                await self.compute.conductor.save(context, uuid, {"task_state": None})
-            except MessagingError as refused:
-                log.error("%s stays as it is: %s", uuid, refused)
-        await self.compute.free_allocations(uuid)
+            await self._stays_in_build(context, host, uuid, error)
+        await self._free(uuid)
+
+    async def _stays_in_build(self, context: CallContext, host: Host, uuid: str, error: Exception) -> None:
+        """What Nova does about an error that none of its handlers expects: a fault that BUILD does not show."""
+        log.error("%s stays in BUILD: %r", uuid, error)
+        try:
+            await self.compute.conductor.action(context, _fault(uuid, host, error), "create")
+            await self.compute.conductor.save(context, uuid, {"task_state": None})
+        except MessagingError as refused:
+            log.error("%s stays as it is: %s", uuid, refused)
+
+    async def _free(self, uuid: str) -> None:
+        try:
+            await self.compute.free_allocations(uuid)
+        except Exception as error:
+            log.error("allocations of %s were not deleted: %r", uuid, error)
 
     async def _on_host(
         self,
@@ -207,9 +220,7 @@ class Builder:
     ) -> None:
         if networking is None:
             return
-        await asyncio.wait([networking])
-        if networking.exception() is not None:
-            return  # it has cleaned up after itself
+        await asyncio.wait([networking])  # what it had created is gone if it failed, but not what it never heard of
         try:
             own = frozenset(request["port_id"] for request in requested if request.get("port_id"))
             await self.compute.network.deallocate(uuid, own)
@@ -221,26 +232,25 @@ class Builder:
     async def _reschedule(
         self,
         context: CallContext,
+        host: Host,
         instance: dict[str, Any],
         spec: dict[str, Any],
         filter_properties: dict[str, Any],
         requested: list[dict[str, Any]],
         alternates: list[dict[str, Any]],
         error: RescheduledException,
-    ) -> None:
-        """Give allocations and instance back; the conductor claims its next alternate."""
+    ) -> Exception | None:
+        """Give allocations and instance back; the conductor claims its next alternate. Returns why that failed."""
         uuid = instance["uuid"]
         filter_properties["retry"]["exc_reason"] = error.reason
         try:
             await self.compute.conductor.save(context, uuid, {**_NO_HOST, "task_state": "scheduling"})
-        except RemoteError as refused:
-            if refused.exc_type not in _GONE:
-                log.error("%s cannot be rescheduled: %s", uuid, refused)
-            return
-        except MessagingError as refused:
-            log.error("%s cannot be rescheduled: %s", uuid, refused)
-            return
-        await self.compute.free_allocations(uuid, leaks=False)  # else no alternate could be claimed
+            await self.compute.free_allocations(uuid, leaks=False)  # else no alternate could be claimed
+        except Exception as refused:
+            if isinstance(refused, RemoteError) and refused.exc_type in _GONE:
+                return None
+            await self._stays_in_build(context, host, uuid, refused)
+            return refused
         log.info("%s is rescheduled: %s", uuid, error)
         kept = {name: value for name, value in instance.items() if name != "image"}
         await self.runtime.bus.cast(
@@ -256,6 +266,7 @@ class Builder:
             },
             context=context,
         )
+        return None
 
     async def _set_error(
         self,
@@ -272,9 +283,10 @@ class Builder:
         try:
             await conductor.action(context, _fault(uuid, host, error, message), "create")
             await conductor.save(context, uuid, {**_NO_HOST, "vm_state": states.ERROR, "task_state": None})
-            await self.compute.free_allocations(uuid)
         except MessagingError as refused:
             log.error("%s cannot be set to ERROR: %s", uuid, refused)
+        else:
+            await self._free(uuid)
 
 
 def _fault(uuid: str, host: Host, error: Exception, message: str | None = None) -> dict[str, Any]:
