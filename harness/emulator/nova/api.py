@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+import falcon.asgi
 import orjson
 
 from harness.emulator.database import DBError
 from harness.emulator.http import ApiError, Microversions, ServiceApp
+from harness.emulator.nova import os_retired, paths
 from harness.emulator.nova.compute_api import ComputeApi
 from harness.emulator.nova.flavors import FlavorResource, FlavorSpecsResource, FlavorsResource
 from harness.emulator.nova.limits import LimitsResource
@@ -27,7 +29,7 @@ from harness.emulator.nova.server_ips import ServerIpsResource
 from harness.emulator.nova.server_metadata import ServerMetadataResource
 from harness.emulator.nova.server_tags import ServerTagsResource
 from harness.emulator.nova.servers import ServerResource, ServersResource
-from harness.emulator.nova.versions import VersionResource, VersionsResource
+from harness.emulator.nova.versions import VersionResource, VersionsResource, choices
 
 if TYPE_CHECKING:
     from harness.emulator.runtime import Runtime
@@ -46,7 +48,8 @@ _NAMES = {
     501: "notImplemented",
     503: "serviceUnavailable",
 }
-_PUBLIC = frozenset(("/", "/v2", "/v2/", "/v2.1", "/v2.1/"))
+_CONTENT_TYPES = ("application/json", "application/vnd.openstack.compute+json", "text/plain")
+_ROOTS = ("/v2", "/v2/", "/v2.1", "/v2.1/")
 _UNEXPECTED = (
     "Unexpected API Error. Please report this at http://bugs.launchpad.net/nova/ and attach the Nova API log if "
     "possible.\n<class '{}'>"
@@ -64,34 +67,100 @@ def _unexpected(error: Exception) -> ApiError:
     return ApiError(500, _UNEXPECTED.format(name))
 
 
+def _is_public(path: str) -> bool:
+    """Whether a path needs no token: the version documents, and whatever is under no version."""
+    return path in _ROOTS or not path.startswith(("/v2/", "/v2.1/"))
+
+
 def _unrouted(status: int, req: Any) -> ApiError:
-    if status == 404:
-        body = {
-            "message": "The resource could not be found.<br /><br />\n\n\n",
-            "code": "404 Not Found",
-            "title": "Not Found",
-        }
-        return ApiError(404, body=orjson.dumps(body))
-    return ApiError(405, f"The method {req.method} is not allowed for this resource.")
+    """Nova routes by path and method together: a wrong method is an unknown path."""
+    if _is_public(req.path) and req.path not in _ROOTS:
+        return ApiError(300, body=orjson.dumps(choices(req.prefix, req.path)))
+    req.context.is_unrouted = True
+    if req.method == "HEAD":
+        return ApiError(404, body=b"", content_type="text/html; charset=UTF-8")
+    body = {
+        "message": "The resource could not be found.<br /><br />\n\n\n",
+        "code": "404 Not Found",
+        "title": "Not Found",
+    }
+    return ApiError(404, body=orjson.dumps(body))
+
+
+def _malformed(reason: str) -> ApiError:
+    return ApiError(400, "None is not of type 'object'" if "empty" in reason else "Malformed request body")
+
+
+class ApiApp(ServiceApp):
+    """Paths in all the ways that nova takes them; errors of its own have another content type than its documents."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await super().__call__(paths.plain(scope) if scope["type"] == "http" else scope, receive, send)
+
+    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        await super().process_request(req, resp)
+        caller = req.context.caller
+        if caller is None:
+            return
+        project_id = req.scope.get(paths.PROJECT)
+        if project_id is not None and project_id != caller.project_id:
+            raise ApiError(
+                400,
+                f"Malformed request URL: URL's project_id '{project_id}' doesn't match Context's project_id "
+                f"'{caller.project_id}'",
+            )
+        if req.path.endswith("/") and req.path not in _ROOTS:
+            raise _unrouted(404, req)
+        kind = req.content_type
+        if kind and kind.partition(";")[0].strip() not in _CONTENT_TYPES:
+            raise ApiError(415, "Unsupported Content-Type")
+
+    async def process_response(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: object, req_succeeded: bool
+    ) -> None:
+        await super().process_response(req, resp, resource, req_succeeded)
+        is_outside = _is_public(req.path) and req.path not in _ROOTS
+        if is_outside or paths.LEGACY in req.scope or "is_unrouted" in req.context or req.path in _ROOTS[:2]:
+            for name in paths.VERSION_HEADERS + (self.request_id_headers if is_outside else ()):
+                resp.delete_header(name)
+        if resp.status_code in (202, 204) and not resp.content_type:
+            resp.content_type = "application/json"
+
+    async def _on_exception(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
+    ) -> None:
+        await super()._on_exception(req, resp, error, params)
+        if isinstance(error, ApiError) and error.body is None:
+            resp.content_type = "application/json; charset=UTF-8"
 
 
 def application(runtime: "Runtime") -> ServiceApp:
     """nova-api, without a port."""
-    app = ServiceApp(
+    app = ApiApp(
         runtime,
         service="nova",
         error_body=error_body,
-        public=_PUBLIC,
+        public=_is_public,
         request_id_headers=("x-openstack-request-id", "x-compute-request-id"),
-        versions=Microversions("compute", (2, 1), MAXIMUM, legacy_header="X-OpenStack-Nova-API-Version"),
+        versions=Microversions(
+            "compute",
+            (2, 1),
+            MAXIMUM,
+            legacy_header="X-OpenStack-Nova-API-Version",
+            echo_refused=True,
+            on_unrouted=False,
+        ),
+        malformed_body=_malformed,
+        trailing_slash=False,
         routing_error=_unrouted,
         unexpected=_unexpected,
     )
     api = ComputeApi(runtime)
     api.app = app
     app.route("/", VersionsResource(app))
-    app.route("/v2", VersionResource(app, "v2.0"))
-    app.route("/v2.1", VersionResource(app, "v2.1"))
+    for slash in ("", "/"):
+        app.route(f"/v2{slash}", VersionResource(app, "v2.0"))
+        app.route(f"/v2.1{slash}", VersionResource(app, "v2.1"))
     _route(app, api, "/v2.1")
     return app
 
@@ -124,6 +193,7 @@ def _route(app: ServiceApp, api: ComputeApi, prefix: str) -> None:
     app.route(f"{prefix}/flavors/detail", flavors, suffix="detail")
     app.route(f"{prefix}/flavors/{{flavor_id}}", FlavorResource(api))
     specs = FlavorSpecsResource(api)
+    app.route(f"{prefix}/flavors/{{flavor_id}}/os-flavor-access", FlavorResource(api), suffix="access")
     app.route(f"{prefix}/flavors/{{flavor_id}}/os-extra_specs", specs)
     app.route(f"{prefix}/flavors/{{flavor_id}}/os-extra_specs/{{key}}", specs, suffix="key")
     app.route(f"{prefix}/os-keypairs", KeyPairsResource(api))
@@ -139,7 +209,10 @@ def _route(app: ServiceApp, api: ComputeApi, prefix: str) -> None:
     app.route(f"{prefix}/os-hypervisors", hypervisors)
     app.route(f"{prefix}/os-hypervisors/detail", hypervisors, suffix="detail")
     app.route(f"{prefix}/os-hypervisors/statistics", hypervisors, suffix="statistics")
-    app.route(f"{prefix}/os-hypervisors/{{hypervisor_id}}", HypervisorResource(api))
+    hypervisor = HypervisorResource(api)
+    app.route(f"{prefix}/os-hypervisors/{{hypervisor_id}}", hypervisor)
+    for word in ("search", "servers", "uptime"):
+        app.route(f"{prefix}/os-hypervisors/{{hypervisor_id}}/{word}", hypervisor, suffix=word)
     zones = ZonesResource(api)
     app.route(f"{prefix}/os-availability-zone", zones)
     app.route(f"{prefix}/os-availability-zone/detail", zones, suffix="detail")
@@ -150,3 +223,17 @@ def _route(app: ServiceApp, api: ComputeApi, prefix: str) -> None:
     app.route(f"{prefix}/os-server-groups", ServerGroupsResource(api))
     app.route(f"{prefix}/os-server-groups/{{group_id}}", ServerGroupResource(api))
     app.route(f"{prefix}/os-server-external-events", ExternalEventsResource(api))
+    for path in os_retired.GONE:
+        app.route(f"{prefix}/{path}", os_retired.Gone())
+    for path in os_retired.NOT_FOUND:
+        app.route(f"{prefix}/{path}", os_retired.Absent())
+    app.route(f"{prefix}/os-migrations", os_retired.Nothing(api, "migrations", "os_compute_api:os-migrations:index"))
+    app.route(
+        f"{prefix}/os-console-auth-tokens/{{key}}",
+        os_retired.Missing("os_compute_api:os-console-auth-tokens", "Token not found"),
+    )
+    app.route(
+        f"{prefix}/os-aggregates/{{key}}",
+        os_retired.Missing("os_compute_api:os-aggregates:show", "Aggregate {} could not be found."),
+    )
+    app.route(f"{prefix}/os-quota-class-sets/{{name}}", os_retired.QuotaClassResource(api))

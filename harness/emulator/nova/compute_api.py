@@ -35,6 +35,7 @@ class ComputeApi:
         self.settings = runtime.settings.nova
         self.cells = Cells(runtime.database("nova_api"), runtime.database("nova_cell0"), runtime.database("nova_cell1"))
         self.fragments = Fragments()
+        self.keystone = runtime.service("keystone", user="nova")
         self.neutron = runtime.service("neutron", user="nova")
         self.glance = runtime.service("glance", user="nova")
         self.placement = runtime.service("placement", user="nova")

@@ -34,6 +34,26 @@ DELETE_SPEC = Statement(
 )
 DELETE_SPECS = Statement(delete(flavor_extra_specs).where(flavor_extra_specs.c.flavor_id == bindparam("id")))
 
+_SIZE: validation.Schema = {**validation.NUMERIC, "maximum": validation.INTEGER_MAX}
+_DESCRIPTION: validation.Schema = {"type": ["string", "null"], "maxLength": 65535}
+_ID: validation.Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "pattern": "^(?! )[a-zA-Z0-9. _-]+(?<! )$",
+}
+_SORT_KEYS = [
+    "created_at", "description", "disabled", "ephemeral_gb", "flavorid", "id", "is_public", "memory_mb", "name",
+    "root_gb", "rxtx_factor", "swap", "updated_at", "vcpu_weight", "vcpus",
+]  # fmt: skip
+_QUERY: validation.Schema = {
+    **validation.PAGING,
+    "is_public": {"type": "string"},
+    "minRam": {"type": "string"},
+    "minDisk": {"type": "string"},
+    "sort_key": {"type": "string", "enum": _SORT_KEYS},
+    "sort_dir": validation.SORT_DIR,
+}
 _CREATE: validation.Schema = {
     "type": "object",
     "required": ["flavor"],
@@ -45,18 +65,27 @@ _CREATE: validation.Schema = {
             "additionalProperties": False,
             "properties": {
                 "name": validation.NAME,
-                "id": {"type": ["string", "integer", "null"], "maxLength": 255},
-                "ram": {**validation.NUMERIC, "minimum": 1},
-                "vcpus": {**validation.NUMERIC, "minimum": 1},
-                "disk": validation.NUMERIC,
-                "OS-FLV-EXT-DATA:ephemeral": validation.NUMERIC,
-                "swap": validation.NUMERIC,
-                "rxtx_factor": {"type": ["number", "string"]},
+                "id": {
+                    "type": ["string", "integer", "null"],
+                    "minLength": 1,
+                    "maxLength": 255,
+                    "pattern": "^(?! )[a-zA-Z0-9. _-]+(?<! )$",
+                },
+                "ram": {**_SIZE, "minimum": 1},
+                "vcpus": {**_SIZE, "minimum": 1},
+                "disk": _SIZE,
+                "OS-FLV-EXT-DATA:ephemeral": _SIZE,
+                "swap": _SIZE,
+                "rxtx_factor": {"type": ["number", "string"], "exclusiveMinimum": 0},
                 "os-flavor-access:is_public": validation.BOOLEAN,
-                "description": {"type": ["string", "null"], "maxLength": 65535},
             },
         }
     },
+}
+_FLAVOR = _CREATE["properties"]["flavor"]
+_CREATE_SINCE_55: validation.Schema = {
+    **_CREATE,
+    "properties": {"flavor": {**_FLAVOR, "properties": {**_FLAVOR["properties"], "description": _DESCRIPTION}}},
 }
 _SPECS: validation.Schema = {
     "type": "object",
@@ -109,7 +138,7 @@ class FlavorsResource:
     async def on_post(self, req: Any, resp: Any) -> None:
         require(req.context.caller.is_admin, "os_compute_api:os-flavor-manage:create")
         body = await self.api.app.body(req)
-        validation.check(body, _CREATE)
+        validation.check(body, _CREATE_SINCE_55 if req.context.version >= (2, 55) else _CREATE)
         wanted = body["flavor"]
         name = wanted["name"].strip()
         flavorid = str(wanted.get("id") or "auto")
@@ -137,13 +166,16 @@ class FlavorsResource:
         self.api.app.json(resp, {"flavor": detail(row, base_of(req), req.context.version[1], {})})
 
     async def _page(self, req: Any, path: str) -> tuple[list[Mapping[str, Any]], dict[str, Any]]:
+        validation.check_query(req, _QUERY)
         limit = limit_of(req, self.api.settings.max_limit)
         rows = list(await self.api.cells.api.fetch(LIST))
         if not (req.context.caller.is_admin and (req.get_param("is_public") or "").lower() == "none"):
             rows = [row for row in rows if row["is_public"]]
         for name, column in (("minRam", "memory_mb"), ("minDisk", "root_gb")):
             least = req.get_param(name)
-            if least is not None and least.isdigit():
+            if least is not None and not least.isdigit():
+                raise ApiError(400, f"Invalid {name} filter [{least}]")
+            if least is not None:
                 rows = [row for row in rows if row[column] >= int(least)]
         key = {"name": "name", "memory_mb": "memory_mb", "vcpus": "vcpus", "root_gb": "root_gb"}.get(
             req.get_param("sort_key") or "", "flavorid"
@@ -189,6 +221,14 @@ class FlavorResource:
             await transaction.execute(DELETE_SPECS, id=flavor["id"])
             await transaction.execute(DELETE, flavorid=flavor_id)
         resp.status = 202
+
+    async def on_get_access(self, req: Any, resp: Any, flavor_id: str) -> None:
+        """Which projects may use a private flavor: here none but administrators'."""
+        require(req.context.caller.is_admin, "os_compute_api:os-flavor-access")
+        flavor = await existing(self.api, flavor_id)
+        if flavor["is_public"]:
+            raise ApiError(404, "Access list not available for public flavors.")
+        self.api.app.json(resp, {"flavor_access": []})
 
 
 class FlavorSpecsResource:
@@ -255,6 +295,8 @@ def detail(row: Mapping[str, Any], base: str, minor: int, specs: Mapping[str, An
         "rxtx_factor": row["rxtx_factor"],
         "links": links(base, row["flavorid"]),
     }
+    if minor >= 102:
+        del shown["OS-FLV-DISABLED:disabled"], shown["rxtx_factor"]
     if minor >= 55:
         shown["description"] = row["description"]
     if minor >= 61:
@@ -275,7 +317,7 @@ def limit_of(req: Any, maximum: int) -> int:
 
     Raises: ApiError 400 in the words of Nova's query schema.
     """
-    text = req.get_param("limit")
+    text = _last(req.params.get("limit"))
     if text is None:
         return maximum
     if not text.isdigit():
@@ -293,10 +335,15 @@ def next_link(req: Any, path: str, markers: list[str], limit: int) -> dict[str, 
     query: list[tuple[str, str]] = []
     for name, value in sorted(req.params.items()):
         if name != "marker":
-            query.extend((name, item) for item in (value if isinstance(value, list) else [value]))
+            query.append((name, _last(value)))
     query.append(("marker", markers[-1]))
     href = f"{base_of(req)}/v2.1/{path}?{urlencode(query)}"
     return {f"{path.partition('/')[0].removeprefix('os-')}_links": [{"rel": "next", "href": href}]}
+
+
+def _last(value: Any) -> Any:
+    """Of a parameter that is there twice, the later counts."""
+    return value[-1] if isinstance(value, list) else value
 
 
 def _known(flavor: Mapping[str, Any], flavor_id: str, key: str) -> None:

@@ -45,6 +45,11 @@ STATISTICS = Statement(
         *(func.coalesce(func.sum(compute_nodes.c[name]), 0).label(name) for name in _SUMS),
     )
 )
+_QUERY: validation.Schema = {
+    **validation.PAGING,
+    "hypervisor_hostname_pattern": {"type": "string", "minLength": 1, "maxLength": 255},
+    "with_servers": validation.BOOLEAN,
+}
 
 
 class HypervisorsResource:
@@ -73,8 +78,10 @@ class HypervisorsResource:
 
     async def _list(self, req: Any, resp: Any, rule: str, *, detail: bool) -> None:
         require(req.context.caller.is_admin, f"os_compute_api:os-hypervisors:{rule}")
-        rows = list(await self.api.cells.by_id[CELL1_ID].fetch(LIST))
         minor = req.context.version[1]
+        if minor >= 33:
+            validation.check_query(req, _QUERY if minor >= 53 else validation.PAGING, strict_since=33)
+        rows = list(await self.api.cells.by_id[CELL1_ID].fetch(LIST))
         pattern = req.get_param("hypervisor_hostname_pattern") if minor >= 53 else None
         if pattern:
             rows = [row for row in rows if pattern in row["hypervisor_hostname"]]
@@ -109,9 +116,32 @@ class HypervisorResource:
     async def on_get(self, req: Any, resp: Any, hypervisor_id: str) -> None:
         require(req.context.caller.is_admin, "os_compute_api:os-hypervisors:show")
         minor = req.context.version[1]
+        row = await self._existing(req, hypervisor_id)
+        shown = hypervisor(self.api, minor, row, detail=True)
+        if minor >= 53 and validation.is_true(req.get_param("with_servers") or "0"):
+            servers = await _servers(self.api, row["host"])
+            if servers or minor >= 75:  # before, a host without any has no list
+                shown["servers"] = servers
+        self.api.app.json(resp, {"hypervisor": shown})
+
+    async def on_get_search(self, req: Any, resp: Any, hypervisor_id: str) -> None:
+        await self._search(req, resp, hypervisor_id, "search", with_servers=False)
+
+    async def on_get_servers(self, req: Any, resp: Any, hypervisor_id: str) -> None:
+        await self._search(req, resp, hypervisor_id, "servers", with_servers=True)
+
+    async def on_get_uptime(self, req: Any, resp: Any, hypervisor_id: str) -> None:
+        """The simulated driver does not know it, like Nova's fake one."""
+        if req.context.version >= (2, 88):
+            raise ApiError(404, "The resource could not be found.")
+        require(req.context.caller.is_admin, "os_compute_api:os-hypervisors:uptime")
+        await self._existing(req, hypervisor_id)
+        raise ApiError(501, "Virt driver does not implement uptime function.")
+
+    async def _existing(self, req: Any, hypervisor_id: str) -> Mapping[str, Any]:
         database = self.api.cells.by_id[CELL1_ID]
         row: Mapping[str, Any] | None = None
-        if minor >= 53:
+        if req.context.version >= (2, 53):
             if not validation.is_uuid(hypervisor_id):
                 raise ApiError(400, f"Invalid uuid {hypervisor_id}")
             row = await database.fetch_one(GET_BY_UUID, uuid=hypervisor_id)
@@ -119,11 +149,28 @@ class HypervisorResource:
             row = await database.fetch_one(GET, id=int(hypervisor_id))
         if row is None:
             raise ApiError(404, f"Hypervisor with ID '{hypervisor_id}' could not be found.")
-        shown = hypervisor(self.api, minor, row, detail=True)
-        if minor >= 53 and validation.is_true(req.get_param("with_servers") or "0"):
-            servers = await database.fetch(SERVERS, host=row["host"])
-            shown["servers"] = [{"uuid": server["uuid"], "name": f"instance-{server['id']:08x}"} for server in servers]
-        self.api.app.json(resp, {"hypervisor": shown})
+        return row
+
+    async def _search(self, req: Any, resp: Any, pattern: str, rule: str, *, with_servers: bool) -> None:
+        """By a part of the name, until 2.52."""
+        if req.context.version >= (2, 53):
+            raise ApiError(404, "The resource could not be found.")
+        require(req.context.caller.is_admin, f"os_compute_api:os-hypervisors:{rule}")
+        database = self.api.cells.by_id[CELL1_ID]
+        rows = [row for row in await database.fetch(LIST) if pattern in row["hypervisor_hostname"]]
+        if not rows:
+            raise ApiError(404, f"No hypervisor matching '{pattern}' could be found.")
+        shown = [hypervisor(self.api, req.context.version[1], row, detail=False) for row in rows]
+        if with_servers:
+            for one, row in zip(shown, rows, strict=True):
+                if servers := await _servers(self.api, row["host"]):
+                    one["servers"] = servers
+        self.api.app.json(resp, {"hypervisors": shown})
+
+
+async def _servers(api: ComputeApi, host: str) -> list[dict[str, str]]:
+    rows = await api.cells.by_id[CELL1_ID].fetch(SERVERS, host=host)
+    return [{"uuid": server["uuid"], "name": f"instance-{server['id']:08x}"} for server in rows]
 
 
 def hypervisor(api: ComputeApi, minor: int, row: Mapping[str, Any], *, detail: bool) -> dict[str, Any]:

@@ -28,7 +28,16 @@ DELETE = Statement(
 )
 COUNT = Statement(select(func.count(key_pairs.c.id)).where(key_pairs.c.user_id == bindparam("user")))
 RSA_BITS = 2048
-_NAME: validation.Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[a-zA-Z0-9\-_ @.]+$"}
+_NAME: validation.Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "format": "name",
+    "pattern": r"^[_\- a-zA-Z0-9]+$",
+}
+_NAME_SINCE_92: validation.Schema = {**_NAME, "pattern": r"^[a-zA-Z0-9-_@. ]+$"}
+_QUERY_OLD: validation.Schema = {"user_id": {"type": "string"}}
+_QUERY: validation.Schema = {**_QUERY_OLD, **validation.PAGING}
 
 
 class KeyPairsResource:
@@ -39,6 +48,7 @@ class KeyPairsResource:
 
     async def on_get(self, req: Any, resp: Any) -> None:
         user = _user(req, "index")
+        validation.check_query(req, _QUERY if req.context.version >= (2, 35) else _QUERY_OLD)
         rows = list(await self.api.cells.api.fetch(LIST, user=user))
         link: dict[str, Any] = {}
         if req.context.version >= (2, 35):
@@ -47,7 +57,7 @@ class KeyPairsResource:
             if marker is not None:
                 names = [row["name"] for row in rows]
                 if marker not in names:
-                    raise ApiError(400, f"marker [{marker}] not found")
+                    raise ApiError(400, f"Marker {marker} could not be found.")
                 rows = rows[names.index(marker) + 1 :]
             rows = rows[:limit]
             link = next_link(req, "os-keypairs", [row["name"] for row in rows], limit)
@@ -119,7 +129,10 @@ class KeyPairResource:
 
 
 def _schema(minor: int) -> validation.Schema:
-    properties: dict[str, validation.Schema] = {"name": _NAME, "public_key": {"type": "string"}}
+    properties: dict[str, validation.Schema] = {
+        "name": _NAME_SINCE_92 if minor >= 92 else _NAME,
+        "public_key": {"type": "string"},
+    }
     if minor >= 2:
         properties["type"] = {"type": "string", "enum": ["ssh", "x509"]}
     if minor >= 10:

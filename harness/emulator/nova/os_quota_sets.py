@@ -3,6 +3,7 @@
 from typing import Any
 
 from harness.emulator.http import ApiError, require
+from harness.emulator.http.service import quoted
 from harness.emulator.nova import quota, validation
 from harness.emulator.nova.compute_api import ComputeApi
 
@@ -30,6 +31,8 @@ class QuotaSetResource:
 
     async def on_get(self, req: Any, resp: Any, project_id: str) -> None:
         self._may_see(req, project_id, "show")
+        validation.check_query(req, {"user_id": {"type": "string"}})
+        await self._exists(req, project_id)
         allowed = await quota.limits(self.api.cells, self.api.settings, project_id)
         self._answer(req, resp, allowed, project_id)
 
@@ -62,6 +65,7 @@ class QuotaSetResource:
                         f"Quota limit {limit} for {name} must be greater than or equal to already used and "
                         f"reserved {used[name]}.",
                     )
+        await self._exists(req, project_id)
         rows = [{"project_id": project_id, "resource": name, "hard_limit": limit} for name, limit in wanted.items()]
         await self.api.cells.api.execute_many(quota.SET_LIMIT, rows)
         allowed = await quota.limits(self.api.cells, self.api.settings, project_id)
@@ -71,6 +75,14 @@ class QuotaSetResource:
         require(req.context.caller.is_admin, "os_compute_api:os-quota-sets:delete")
         await self.api.cells.api.execute(quota.DELETE_LIMITS, project=project_id)
         resp.status = 202
+
+    async def _exists(self, req: Any, project_id: str) -> None:
+        """Ask keystone about a project that is not the caller's own. Raises: ApiError 400."""
+        if project_id == req.context.caller.project_id:
+            return
+        found = await self.api.keystone.get(f"/v3/projects/{quoted(project_id)}")
+        if found.status == 404:
+            raise ApiError(400, f"Project ID {project_id} is not a valid project.")
 
     def _may_see(self, req: Any, project_id: str, rule: str) -> None:
         require(req.context.caller.owns(project_id), f"os_compute_api:os-quota-sets:{rule}")

@@ -35,6 +35,17 @@ _UPDATE: validation.Schema = {
         "forced_down": validation.BOOLEAN,
     },
 }
+_BY_HOST: validation.Schema = {
+    "type": "object",
+    "required": ["host", "binary"],
+    "additionalProperties": False,
+    "properties": {
+        "host": {"type": "string", "minLength": 1, "maxLength": 255},
+        "binary": {"type": "string", "minLength": 1, "maxLength": 255},
+        "disabled_reason": {"type": "string", "minLength": 1, "maxLength": 255},
+        "forced_down": validation.BOOLEAN,
+    },
+}
 
 
 class ServicesResource:
@@ -45,6 +56,7 @@ class ServicesResource:
 
     async def on_get(self, req: Any, resp: Any) -> None:
         require(req.context.caller.is_admin, "os_compute_api:os-services:list")
+        validation.check_query(req, {"binary": {"type": "string"}, "host": {"type": "string"}})
         rows = await self.api.cells.by_id[CELL1_ID].fetch(GET_SERVICES)
         for name in ("binary", "host"):
             wanted = req.get_param(name)
@@ -76,7 +88,7 @@ class ServiceResource:
                 400, f"Updating a {row['binary']} service is not supported. Only nova-compute services can be updated."
             )
         if body.get("status") == "enabled" and "disabled_reason" in body:
-            raise ApiError(400, "Specifying 'disabled_reason' when status is 'enabled' is invalid.")
+            raise ApiError(400, "Specifying 'disabled_reason' with status 'enabled' is invalid.")
         changes = _state(row)
         if "status" in body:
             changes["disabled"] = int(body["status"] == "disabled")
@@ -90,18 +102,21 @@ class ServiceResource:
 
     async def on_delete(self, req: Any, resp: Any, service_id: str) -> None:
         require(req.context.caller.is_admin, "os_compute_api:os-services:delete")
-        row = await self._existing(service_id)
+        row = await self._existing(service_id, "Service {} not found.")
         await self.api.cells.by_id[CELL1_ID].execute(DELETE, id=row["id"])
         self.api.forget_services()
         resp.status = 204
 
     async def _put_by_host(self, req: Any, resp: Any, action: str, body: Any) -> None:
         if action not in ("enable", "disable", "disable-log-reason", "force-down"):
-            raise ApiError(404, "The resource could not be found.")
+            raise ApiError(404, "Unknown action")
+        validation.check(body, _BY_HOST)
         database = self.api.cells.by_id[CELL1_ID]
         host, binary = str(body.get("host")), str(body.get("binary"))
         row = await database.fetch_one(GET_BY_HOST, host=host, binary=binary)
         if row is None:
+            if await database.fetch_one(GET_BY_HOST, host=host, binary="nova-compute") is None:
+                raise ApiError(404, f"Host '{host}' is not mapped to any cell")
             raise ApiError(404, f"Could not find binary {binary} on host {host}.")
         changes = _state(row)
         shown: dict[str, Any] = {"host": host, "binary": binary}
@@ -117,10 +132,10 @@ class ServiceResource:
         await self._change(row, changes)
         self.api.app.json(resp, {"service": shown})
 
-    async def _existing(self, service_id: str) -> Mapping[str, Any]:
+    async def _existing(self, service_id: str, missing: str = "Service {} could not be found.") -> Mapping[str, Any]:
         row = await self.api.cells.by_id[CELL1_ID].fetch_one(GET, uuid=service_id)
         if row is None:
-            raise ApiError(404, f"Service {service_id} could not be found.")
+            raise ApiError(404, missing.format(service_id))
         return row
 
     async def _change(self, row: Mapping[str, Any], changes: dict[str, Any]) -> None:

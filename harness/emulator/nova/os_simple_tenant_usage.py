@@ -60,8 +60,8 @@ def _period(req: Any) -> tuple[datetime, datetime]:
     try:
         end = parse(req.get_param("end")) if req.get_param("end") else moment
         begin = parse(req.get_param("start")) if req.get_param("start") else moment
-    except ValueError as error:
-        raise ApiError(400, f"Datetime is in invalid format: {error}") from None
+    except ValueError:
+        raise ApiError(400, "Invalid datetime string: Datetime is in invalid format") from None
     if begin > end:
         raise ApiError(400, "Invalid start time. The start time cannot occur after the end time.")
     return begin, end

@@ -23,9 +23,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
 }
 
-NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 255}
-_YES = (True, *["True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes", "y", "t"])
-_NO = (False, *["False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no", "n", "f"])
+NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "format": "name"}
+_YES = (True, *["True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes"])
+_NO = (False, *["False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no"])
 BOOLEAN: Schema = {"enum": [*_YES, *_NO]}
 POSITIVE: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]*$", "minimum": 1, "minLength": 1}
 NOT_NEGATIVE: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]*$", "minimum": 0, "minLength": 1}
@@ -36,9 +36,17 @@ METADATA: Schema = {
     "keys": "^[a-zA-Z0-9-_:. ]{1,255}$",
     "values": {"type": "string", "maxLength": 255},
 }
+INTEGER_MAX = 0x7FFFFFFF
 TAG: Schema = {"type": "string", "minLength": 1, "maxLength": 60, "pattern": "^[^,/]*$"}
 TAGS: Schema = {"type": "array", "items": TAG, "maxItems": 50}
 NOTHING: Schema = {"type": "null"}
+# Query parameters of paged lists.
+PAGING: Schema = {"limit": {"type": "string", "pattern": "^[0-9]*$"}, "marker": {"type": "string"}}
+SORT_DIR: Schema = {"type": "string", "enum": ["asc", "desc"]}
+_BAD_NAME = (
+    "An invalid 'name' value was provided. The name must be: printable characters. "
+    "Can not start or end with whitespace."
+)
 
 
 def check(body: Any, schema: Schema) -> None:
@@ -50,7 +58,27 @@ def check(body: Any, schema: Schema) -> None:
     if found is None:
         return
     field, value, why = found
+    if why == _BAD_NAME:
+        raise ApiError(400, why)
     raise ApiError(400, f"Invalid input for field/attribute {field}. Value: {value}. {why}" if field else why)
+
+
+def check_query(req: Any, schema: Schema, *, strict_since: int = 75) -> None:
+    """Refuse with 400 query parameters that do not fit; unknown ones from a microversion on (2.75 in most places).
+
+    Args: schema: of the parameters by name. strict_since: the minor version.
+    Raises: ApiError.
+    """
+    params = req.params
+    for name, part in schema.items():
+        for value in params[name] if isinstance(params.get(name), list) else [params[name]] if name in params else []:
+            found = _violation(value, part, name)
+            if found is not None:
+                raise ApiError(400, f"Invalid input for query parameters {name}. Value: {value}. {found[2]}")
+    if req.context.version[1] >= strict_since:
+        found = _violation(params, {"additionalProperties": False, "properties": {name: {} for name in schema}}, "")
+        if found is not None:
+            raise ApiError(400, found[2])
 
 
 def is_true(value: Any) -> bool:
@@ -145,9 +173,13 @@ def _scalar_violation(value: Any, schema: Schema) -> str | None:
             return f"{value!r} is not a 'uuid'"
         if kind == "date-time" and not _is_time(value):
             return f"{value!r} is not a 'date-time'"
+        if kind == "name" and (value != value.strip() or not value.isprintable()):
+            return _BAD_NAME
         if kind == "base64" and not re.fullmatch(r"[A-Za-z0-9+/\s]*={0,2}\s*", value):
             return f"{value!r} is not a 'base64'"
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if value <= schema.get("exclusiveMinimum", value - 1):
+            return f"{value!r} is less than or equal to the minimum of {schema['exclusiveMinimum']}"
         if value < schema.get("minimum", value):
             return f"{value!r} is less than the minimum of {schema['minimum']}"
         if value > schema.get("maximum", value):

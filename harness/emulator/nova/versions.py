@@ -19,6 +19,26 @@ def _entry(name: str, base: str, *, path: str) -> dict[str, Any]:
     }
 
 
+def choices(base: str, path: str) -> dict[str, Any]:
+    """What a path without a version is answered: 300 with where it might be meant."""
+    return {
+        "choices": [
+            {
+                "id": name,
+                "status": status,
+                "links": [{"rel": "self", "href": f"{base}/{prefix}{path}"}],
+                "media-types": [_media_type(name)],
+            }
+            for name, status, prefix in (("v2.0", "DEPRECATED", "v2"), ("v2.1", "CURRENT", "v2.1"))
+        ]
+    }
+
+
+def _media_type(name: str) -> dict[str, str]:
+    number = name.removeprefix("v").removesuffix(".0")
+    return {"base": "application/json", "type": f"application/vnd.openstack.compute+json;version={number}"}
+
+
 class VersionsResource:
     """`GET /`."""
 
@@ -40,8 +60,5 @@ class VersionResource:
     async def on_get(self, req: Any, resp: Any) -> None:
         entry = _entry(self.name, req.prefix, path="v2.1" if self.name == "v2.1" else "v2")
         entry["links"].append({"rel": "describedby", "type": "text/html", "href": "http://docs.openstack.org/"})
-        number = self.name.removeprefix("v").removesuffix(".0")
-        entry["media-types"] = [
-            {"base": "application/json", "type": f"application/vnd.openstack.compute+json;version={number}"}
-        ]
+        entry["media-types"] = [_media_type(self.name)]
         self.app.json(resp, {"version": entry})
