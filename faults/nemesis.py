@@ -27,10 +27,13 @@ from faults import open_faults, validate, watchdog
 from faults.errors import JournalOpen
 from faults.injection import Claims, Injection
 from faults.journal import Journal
+from faults.probes import probe
 from faults.registry import registered
 from faults.targets import read_target
 from harness.control import Link, connect
 from harness.core.clock import RunClock, monotonic_ns
+
+WARM_UP_S = 2.0
 
 
 class Events:
@@ -92,6 +95,9 @@ class Nemesis:
             self.injections.append(
                 Injection(planned, registered()[planned["fault"]], targets[planned["target"]], journal, self.events.say)
             )
+        for target in targets.values():
+            if target.probe is not None:
+                probe(target.probe, WARM_UP_S)  # loads its driver now, and not when a fault is due
         self._listen()
         self._walk()
         still_open = [injection.id for injection in self.injections if injection.is_open]

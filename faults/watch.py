@@ -14,7 +14,7 @@ from harness.core.units import format_ns
 LOOK_EVERY_S = 1.0
 UNSEEN_S = 5.0  # a fault that could not be looked at for so long is not known to be on
 LAST_LOOK_S = 0.5
-WHOLE = 0.75  # on for a smaller share of its time it is not the fault that was planned
+WHOLE = 0.5  # on for a smaller share of its time it is not the fault that was planned
 S = 1_000_000_000
 
 
