@@ -25,6 +25,7 @@ from harness.plan import check_faults, check_scenarios, make_plan
 from harness.progress import Progress
 from harness.rundir import RunDirectory, RunDirectoryError
 from harness.targets import check_targets, load_targets
+from harness.unfinished import in_doubt
 from harness.venue import Venue, VenueUnavailable
 
 REFUSALS = (ExperimentInvalid, RunDirectoryError, VenueUnavailable, CloudError, JournalOpen)
@@ -178,21 +179,42 @@ def heal(options: argparse.Namespace) -> int:
 
 def clean(options: argparse.Namespace) -> int:
     """`squall clean`: deletes what carries a run's mark; 1 when something would not go."""
-    entry, mark = options.cloud, options.mark
+    entry, mark, quiet_s = options.cloud, options.mark, janitor.QUIET_S
     if options.run is not None:
-        described = RunDirectory.open(options.run).read_json("run.json")
+        run_dir = RunDirectory.open(options.run)
+        described = run_dir.read_json("run.json")
         mark, entry = mark or f"squall-{described['run_id']}", entry or described.get("cloud")
         if not entry:
             print(f"nothing to clean: {described.get('venue', 'its cloud')} went away with the run")
             return 0
+        quiet_s = max(quiet_s, _still_in_flight_s(run_dir))
     if not mark or not entry:
         raise ExperimentInvalid("wanted a run directory, or --mark and --cloud; see: squall clean --help")
     if not mark.startswith("squall-"):
         raise ExperimentInvalid(f"wanted a mark that begins with 'squall-', as every run's does; got {mark!r}")
-    left = janitor.clean(session.connect(entry), mark, say=print, dry_run=options.dry_run)
+    left = janitor.clean(session.connect(entry), mark, say=print, dry_run=options.dry_run, quiet_s=quiet_s)
+    if not left and not options.dry_run:
+        print(f"nothing with the mark {mark} is left")
     for resource in left:
         print(f"still there: {resource}", file=sys.stderr)
     return 1 if left else 0
+
+
+def _still_in_flight_s(run_dir: RunDirectory) -> float:
+    """For how many more seconds requests that a run left in flight may still make something; 0 when it left none.
+
+    That long as the control plane's own time-outs last, from the last request, or from the end of the last fault that
+    may have held it up.
+    """
+    doubtful = in_doubt(run_dir)
+    paths = [*(run_dir.path / "ledger").glob("*.jsonl"), run_dir.path / "faults.jsonl"]
+    last_s = max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+    plan = run_dir.read_json("plan.json") or {}
+    left_s = last_s + float(plan.get("stuck_after_s") or 0.0) - time.time()
+    if not doubtful or left_s <= 0:
+        return 0.0
+    print(f"{doubtful} operations were never answered: watching up to {left_s:.0f} s for what they make", flush=True)
+    return left_s
 
 
 def proxy(options: argparse.Namespace) -> int:

@@ -32,12 +32,13 @@ from harness.progress import Live, Progress
 from harness.rundir import RunDirectory, RunDirectoryError, SegmentWriter
 from harness.telemetry import Sampler
 from harness.telemetry.prometheus import Exporter, RunCollector
-from harness.unfinished import record_lost_operations
+from harness.unfinished import in_doubt, last_unready_ns, record_lost_operations
 from harness.venue import Venue
 
 _READY_DEADLINE_S = 60.0
 _HEAL_DEADLINE_S = 60.0
 _FLUSH_DEADLINE_S = 15.0
+_QUIET_S = 1.0
 _LEAD_NS = S  # between "go" and the epoch, so that every worker has its plan in hand
 
 
@@ -257,11 +258,15 @@ class Engine:
             self._progress.step(f"FAULT NOT UNDONE: {fault}; run: squall heal")
 
     def _settle(self) -> None:
-        """Waits until dead agents and expired calls must have shown: so long after the last fault ended."""
-        last_ns = max((f["start_ns"] + f["duration_ns"] for f in self._plan["faults"]), default=None)
-        if last_ns is None:
-            return
-        until_ns = last_ns + round(self._plan["settle_s"] * S)
+        """Waits until dead agents and expired calls must have shown: so long after the last fault ended.
+
+        And until a server that is not usable yet is old enough to be called stuck, or the audit could not find it so.
+        """
+        ends_ns = [fault["start_ns"] + fault["duration_ns"] for fault in self._plan["faults"]]
+        untils_ns = [end_ns + round(self._plan["settle_s"] * S) for end_ns in ends_ns]
+        if (unready_ns := last_unready_ns(self._run)) is not None:
+            untils_ns.append(unready_ns + round(self._plan["stuck_after_s"] * S) + S)
+        until_ns = max(untils_ns, default=0)
         left_ns = until_ns - self._clock.now_ns()
         if left_ns > 0:
             self._live.phase = "settle"
@@ -276,7 +281,11 @@ class Engine:
     def _clean(self, *, hurried: bool) -> None:
         self._live.phase = "clean up"
         self._progress.step("clean up: deleting everything that carries this run's mark")
-        left = self._venue.clean(self._plan["mark"], self._progress.step)
+        quiet_s = _QUIET_S  # what was in flight has had all the time of the settling
+        if hurried and (doubtful := in_doubt(self._run)):
+            quiet_s = max(quiet_s, self._plan["stuck_after_s"])
+            self._progress.step(f"{doubtful} operations were not answered: watching {quiet_s:g} s for what they make")
+        left = self._venue.clean(self._plan["mark"], self._progress.step, quiet_s=quiet_s)
         self._write_run(left_behind=left)
         if not hurried:
             self._snapshot("cleaned")

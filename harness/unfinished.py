@@ -58,6 +58,32 @@ def record_lost_operations(run: RunDirectory, plan: dict[str, Any]) -> int:
     return len(rows)
 
 
+def in_doubt(run: RunDirectory) -> int:
+    """How many operations of a run may still make something: sent, as the ledger has it, and never truly answered."""
+    rows: list[dict[str, Any]] = []
+    with contextlib.suppress(OSError, ValueError):  # a table that cannot be read settles nothing
+        rows = run.read("operations", ["operation_id", "effect"]).to_pylist()
+    settled = {row["operation_id"] for row in rows if row["effect"] != "unknown"}
+    paths = (run.path / "ledger").glob("*.jsonl")
+    return len({each.operation_id for path in paths for each in _intents(path)} - settled)
+
+
+def last_unready_ns(run: RunDirectory) -> int | None:
+    """When the last server was asked for that was not seen to be usable, in ERROR or gone; None when all were."""
+    columns = ["kind", "sent_ns", "accepted_ns", "ready_ns", "gone_ns", "effect", "status"]
+    return max(
+        (
+            row["accepted_ns"] or row["sent_ns"] or 0
+            for row in run.read("operations", columns).to_pylist()
+            if row["kind"] == "server.create"
+            and row["effect"] != "none"
+            and row["ready_ns"] is row["gone_ns"] is None
+            and row["status"] != "ERROR"
+        ),
+        default=None,
+    )
+
+
 def _intents(path: Path) -> list[Intent]:
     found: list[Intent] = []
     with contextlib.suppress(ValueError):  # what comes after a broken line cannot be trusted

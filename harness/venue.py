@@ -139,9 +139,9 @@ class Venue:
             sources.append(Hypervisors(lambda: asyncio.to_thread(self._hypervisor_statistics)))
         return sources
 
-    def clean(self, mark: str, say: Callable[[str], None], *, dry_run: bool = False) -> list[str]:
-        """Deletes everything that carries the mark; returns what would not go."""
-        return janitor.clean(self._connection, mark, say=say, dry_run=dry_run)
+    def clean(self, mark: str, say: Callable[[str], None], *, quiet_s: float) -> list[str]:
+        """Deletes everything that carries the mark, until for `quiet_s` nothing appears; returns what would not go."""
+        return janitor.clean(self._connection, mark, say=say, quiet_s=quiet_s)
 
     def _hypervisor_statistics(self) -> dict[str, Any]:
         assert self._admin is not None

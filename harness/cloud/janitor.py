@@ -2,6 +2,7 @@
 
 It touches only what carries the mark (and ports that Nova made for servers that carry it), in the order in which things
 depend on each other, at a bounded rate, and waits until they are gone. What will not go is reported with the reason.
+A request that the run left in flight may still make something, so it looks again until nothing more appears.
 """
 
 import time
@@ -19,6 +20,8 @@ CLIENTS = 4
 RATE_PER_S = 50.0
 DEADLINE_S = 300.0
 REPEAT_S = 15.0
+QUIET_S = 2.0
+_LOOK_AGAIN_S = 5.0  # at the latest, while it waits for what may yet appear
 REQUEST_S = 60.0
 # Servers that are gone can have left ports behind; Nova tells of deleted servers only to who asks for changes.
 LONG_AGO = "2000-01-01T00:00:00Z"
@@ -67,9 +70,16 @@ def marks_of(intents: Iterable[Intent]) -> set[str]:
     return {intent.mark for intent in intents}
 
 
-def clean(cloud: Cloud, mark: str, *, say: Callable[[str], None] | None = None, dry_run: bool = False) -> list[str]:
+def clean(
+    cloud: Cloud,
+    mark: str,
+    *,
+    say: Callable[[str], None] | None = None,
+    dry_run: bool = False,
+    quiet_s: float = QUIET_S,
+) -> list[str]:
     """`sweep` for one mark, told in words: what would not go and why; empty when nothing of it is left."""
-    report = sweep(cloud, [mark], say=say, dry_run=dry_run)
+    report = sweep(cloud, [mark], say=say, dry_run=dry_run, quiet_s=quiet_s)
     return [str(leftover) for leftover in report.left]
 
 
@@ -81,10 +91,12 @@ def sweep(
     say: Callable[[str], None] | None = None,
     deadline_s: float = DEADLINE_S,
     rate_per_s: float = RATE_PER_S,
+    quiet_s: float = QUIET_S,
 ) -> CleanReport:
     """Delete everything in the cloud's project that carries one of the marks.
 
-    Args:   deadline_s: for each kind of resource, from its first look. say: told in one line what happens.
+    Args:   deadline_s: for each kind of resource, from its first look, and then again for all to stay away. say: told
+            in one line what happens. quiet_s: it is done when for so long, and in two looks, there was nothing.
     Raises: marks.MarkRefused. Requests that fail are tried again until the deadline and end in `left`.
     """
     marks.check(wanted)
@@ -92,10 +104,29 @@ def sweep(
     report = CleanReport()
     tell = say or (lambda line: None)
     ours: set[str] = set()
+    kinds = _kinds(api, wanted, ours)
+    began = quiet_since = time.monotonic()
+    is_first = True
     with ThreadPoolExecutor(CLIENTS, thread_name_prefix="janitor") as pool:
-        for kind in _kinds(api, wanted, ours):
-            _clean_kind(kind, report, pool, tell, dry_run=dry_run, deadline_s=deadline_s, rate_per_s=rate_per_s)
-    return report
+        while True:
+            found = 0
+            for kind in kinds:
+                found += _clean_kind(
+                    kind, report, pool, tell, dry_run=dry_run, deadline_s=deadline_s, rate_per_s=rate_per_s
+                )
+            now = time.monotonic()
+            if dry_run or report.left:
+                return report
+            if not found and not is_first and now - quiet_since >= quiet_s:
+                return report
+            if is_first or found:
+                began, quiet_since = (now if is_first else began), now
+            if now - began > deadline_s + quiet_s:
+                why = f"something of this mark was made again and again, for {deadline_s:g} s"
+                report.left.append(Leftover("anything", "?", "", why))
+                return report
+            is_first = False
+            time.sleep(min(_LOOK_AGAIN_S, quiet_s / 2))
 
 
 def _clean_kind(
@@ -107,8 +138,10 @@ def _clean_kind(
     dry_run: bool,
     deadline_s: float,
     rate_per_s: float,
-) -> None:
+) -> int:
+    """Deletes what there is of one kind, or says why not. Returns how many there were."""
     deadline = time.monotonic() + deadline_s
+    before = report.found.get(kind.name, 0), report.deleted.get(kind.name, 0)
     things: dict[str, _Thing] = {}
     failure = ""
     shown = -1
@@ -123,17 +156,17 @@ def _clean_kind(
                 known = things.setdefault(resource_id, thing)
                 known.state = thing.state
             remaining = [things[resource_id] for resource_id in present]
-            report.found[kind.name] = len(things)
+            report.found[kind.name] = before[0] + len(things)
             if dry_run:
                 for thing in remaining:
                     say(f"would delete {kind.name} {thing.name} ({thing.resource_id})")
-                return
-            report.deleted[kind.name] = len(things) - len(remaining)
+                return len(things)
+            report.deleted[kind.name] = before[1] + len(things) - len(remaining)
             if len(remaining) != shown and things:
                 shown = len(remaining)
-                say(f"{kind.name}: {report.deleted[kind.name]} of {len(things)} deleted")
+                say(f"{kind.name}: {len(things) - len(remaining)} of {len(things)} deleted")
             if not remaining:
-                return
+                return len(things)
             _delete_all(kind, remaining, pool, rate_per_s, deadline)
         if time.monotonic() > deadline:
             left = [things[resource_id] for resource_id in (present if present is not None else things)]
@@ -142,7 +175,7 @@ def _clean_kind(
                 report.left.append(Leftover(kind.name, thing.resource_id, thing.name, why))
             if present is None and not things:
                 report.left.append(Leftover(kind.name, "?", "?", failure))
-            return
+            return len(things)
         time.sleep(0.25 if present is not None and len(present) < 50 else 1.0)
 
 
