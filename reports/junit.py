@@ -53,9 +53,12 @@ def _faults(root: ElementTree.Element, verdict: dict[str, Any]) -> None:
         return
     suite = ElementTree.SubElement(root, "testsuite", name="faults")
     for fault in verdict["faults"]:
-        bites = "unknown" if fault["doubt"] else "pass"
+        doubt = fault.get("doubt") or ("" if fault["bit"] else "not proved")
         gone = {True: "pass", None: "unknown", False: "fail"}[fault["gone"]]
-        for words, state, why in (("bites", bites, fault["doubt"]), ("is undone and gone", gone, "not proved")):
+        for words, state, why in (
+            ("bites", "unknown" if doubt else "pass", doubt),
+            ("is undone and gone", gone, "not proved"),
+        ):
             _case(suite, f"faults.{fault['id']}", f"{fault['fault']} on {fault['target']} {words}", state, why)
 
 

@@ -62,7 +62,7 @@ def render(run: Run) -> str:
         ]
     for fault in verdict.get("faults") or []:
         claims = " | ".join({True: "yes", False: "**NO**", None: "?"}[fault[key]] for key in ("bit", "gone"))
-        if fault["bit"] and fault["doubt"]:
+        if fault["bit"] and fault.get("doubt"):
             claims = claims.replace("yes", "**cut short**", 1)
         slower = factor(fault["degradation"])
         recover = "never" if fault["recovered"] is False else _seconds(fault["time_to_recover_s"])

@@ -98,7 +98,7 @@ def _targets(verdict: dict[str, Any], width: int, paint: Paint) -> list[str]:
 def _faults(verdict: dict[str, Any], width: int, paint: Paint) -> list[str]:
     lines = []
     for fault in verdict.get("faults") or []:
-        is_whole = fault["bit"] and not fault["doubt"]
+        is_whole = fault["bit"] and not fault.get("doubt")
         state = "pass" if is_whole and fault["gone"] else "fail" if fault["gone"] is False else "unknown"
         bit = "bit" if is_whole else "bit, but was CUT SHORT"
         claims = [

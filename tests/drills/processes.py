@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from harness.supervise import Recorded, record
+from harness.supervise import Recorded, family, record
 
 WORD = "SQUALL_DRILL"  # environment variable that a run's processes inherit
 
@@ -41,12 +41,11 @@ def all_of_run(word: str, run_dir: Path) -> list[Recorded]:
     return [process for processes in of_run(word, run_dir).values() for process in processes]
 
 
-def stopped() -> list[int]:
-    """Pids of all processes of this machine that SIGSTOP holds."""
+def stopped(ancestors: list[Recorded]) -> list[str]:
+    """Those of these processes and their descendants that SIGSTOP holds."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError):
-                if (entry / "stat").read_text().rpartition(")")[2].split()[0] == "T":
-                    found.append(int(entry.name))
+    for process in family(ancestors):
+        with contextlib.suppress(OSError, IndexError):
+            if Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+                found.append(f"{process.name} (pid {process.pid})")
     return found

@@ -1,5 +1,6 @@
 """Documents of whole, failed, empty and torn runs, as files: what they say, and that nothing escapes into them."""
 
+import json
 import re
 import subprocess
 import sys
@@ -110,6 +111,26 @@ def test_figures_shade_and_name_the_faults_and_say_their_units(good: Path) -> No
         "nan"
         not in re.sub(r"<style>.*?</style>", "", text, flags=re.S).lower().replace("tenant", "").split("experiment")[0]
     )
+
+
+def test_a_fault_that_was_cut_short_is_said_in_every_document(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "short", burst=20)
+    lines = [json.loads(line) for line in (run.path / "faults.jsonl").read_text().splitlines()]
+    short = {**lines[3], "event": "cut_short", "detail": "after 2 s: the proxy is gone"}
+    text = "".join(json.dumps(line) + "\n" for line in [*lines[:4], short, *lines[4:]])
+    (run.path / "faults.jsonl").write_text(text)
+    path = judged(run)
+    verdict = json.loads((path / "verdict.json").read_bytes())
+    assert verdict["verdict"] != "pass"
+    why = "did not bite over its whole window: after 2 s: the proxy is gone"
+    assert "database.latency on database: bit, but was CUT SHORT" in verdict_table(verdict, width=200, coloured=False)
+    page = page_of(path)
+    assert "cut short" in page.text
+    assert any(why in text for text in page.text)
+    assert "| database.latency | **cut short** | yes |" in markdown.render(frames.load(path))
+    root = ElementTree.fromstring(junit.render(frames.load(path)))
+    (error,) = root.findall(".//testcase[@name='database.latency on database bites']/error")
+    assert error.get("message") == f"unknown: {why}"
 
 
 def test_a_drill_that_went_as_expected_says_so(tmp_path: Path) -> None:
