@@ -2,16 +2,25 @@
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from faults.errors import TargetUnfit
+from faults.processes import command_line, descendants
+from faults.proxy.config import load_config
+from faults.targets import ProcessMeans, read_target
 from harness.cli import main
 from harness.experiment import ExperimentInvalid
 from harness.targets import check_targets, gauge_sources, load_targets
 from harness.telemetry.database import MariaDB
 from tests.emulator.broker.place import Place, start_embedded, stop_embedded
+from tests.emulator.waiting import wait_until
 
 EXPERIMENT = str(Path(__file__).parent.parent / "experiments" / "burst-20-faults.yaml")
 TARGETS = """\
@@ -26,6 +35,49 @@ broker:
   process: {pid_file: /run/rabbitmq/pid, command: beam.smp}
   probe: {protocol: amqp, address: 127.0.0.1:5672}
 """
+
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def _blocks(name: str, language: str) -> list[str]:
+    """The code blocks of a page."""
+    text = (DOCS / name).read_text(encoding="utf-8")
+    return [part.split("```")[0] for part in text.split(f"```{language}\n")[1:]]
+
+
+def test_what_the_documentation_shows_is_valid(tmp_path: Path) -> None:
+    shown = [yaml.safe_load(block) for block in _blocks("real-clouds.md", "yaml") if "kind:" in block]
+    shown += [
+        document["targets"] for document in map(yaml.safe_load, _blocks("faults.md", "yaml")) if "targets" in document
+    ]
+    assert len(shown) == 3
+    for document in shown:
+        for each in document.values():
+            read_target(each)
+    [config] = _blocks("faults.md", "json")
+    secret = tmp_path / "token"
+    secret.write_text("a token of 24 characters\n")
+    file = tmp_path / "proxy.json"
+    file.write_text(config.replace("/etc/squall/proxy-token", str(secret)))
+    assert [link.name for link in load_config(file).links] == ["database"]
+
+
+def test_a_container_is_its_first_process_with_all_its_children(tmp_path: Path) -> None:
+    """As kolla's: an init that runs `kolla_start`, and the server below it."""
+    shell = ["bash", "-c", "sleep 600 & wait", "dumb-init", "--single-child", "--", "kolla_start"]
+    first = subprocess.Popen(shell, start_new_session=True)
+    try:
+        file = tmp_path / "mariadb.pid"
+        file.write_text(f"{first.pid}\n")
+        wait_until(lambda: descendants(ProcessMeans(pid_file=str(file)).identity()))
+        root = ProcessMeans(pid_file=str(file), command="kolla_start").identity()
+        assert [command_line(child.pid) for child in descendants(root)] == ["sleep 600"]
+        with pytest.raises(TargetUnfit, match="wanted 'mariadb' in it"):
+            ProcessMeans(pid_file=str(file), command="mariadb").identity()
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ class SpawnFailureSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=T
 
 class KeystoneSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     token_expiration_s: Positive = 3600.0  # not scaled: a token must outlive a short run as it would a long one
-    bcrypt_rounds: Annotated[int, msgspec.Meta(ge=4, le=16)] = 4  # keystone's default is 12; 4 keeps laptops usable
+    bcrypt_rounds: Annotated[int, msgspec.Meta(ge=4, le=16)] = 4  # keystone's default is 12, see docs/emulator.md
     max_list_limit: AtLeastOne = 10_000
 
 
