@@ -106,7 +106,8 @@ class Channel:
             self._return(route, header[12:], body)
         if self.confirms:
             self.confirm_due = self._published
-            session.confirming[self] = None
+            # The two halves of a call: a request expires, a reply is mandatory. Their senders wait for something else.
+            session.confirm(self, may_wait=expiration_ms is not None or payload[-1] & 1 == 1)
 
     def _return(self, route: bytes, properties: bytes, body: bytes) -> None:
         exchange, key = amqp.split_route(route)
@@ -238,7 +239,7 @@ class Channel:
         """The channel is over: consumers leave first, so that nothing returns to them, then messages go back."""
         for tag in list(self.consumers):
             self.cancel(tag)
-        self.session.confirming.pop(self, None)
+        self.session.write_confirms()
         self.waiting.clear()
         self._publish, self._header, self._missing = None, b"", 0
         self._body.clear()

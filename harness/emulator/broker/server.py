@@ -146,9 +146,9 @@ class Broker:
             self._loop.call_soon(self._flush)
         self._dirty.append(session)
 
-    def later(self, delay_s: float, action: Callable[[], None]) -> None:
-        """Run `action` after a delay."""
-        self._loop.call_later(delay_s, action)
+    def later(self, delay_s: float, action: Callable[[], None]) -> asyncio.TimerHandle:
+        """Run `action` after a delay, unless the returned handle is cancelled."""
+        return self._loop.call_later(delay_s, action)
 
     def _flush(self) -> None:
         dirty = self._dirty

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 WRITE_HIGH = 512 * 1024
 """Bytes waiting for one socket above which its consumers get nothing more."""
 WRITE_LOW = 64 * 1024
+CONFIRMS_WAIT_S = 0.01
+"""How long a confirm that may wait is kept for others to leave with it."""
 REPLIES_MAX = 8 * 1024 * 1024
 """Bytes waiting for one socket above which nothing more is read from it: its replies would pile up."""
 
@@ -38,6 +40,8 @@ class Session(asyncio.Protocol):
         self.vhost: VirtualHost = broker.vhosts["/"]
         self.channels: dict[int, Channel] = {}
         self.confirming: dict[Channel, None] = {}
+        self._confirm_now = False
+        self._confirm_timer: asyncio.TimerHandle | None = None
         self.congested = False
         self.restricted = False
         self.wants_cancel_notice = False
@@ -92,8 +96,8 @@ class Session(asyncio.Protocol):
         except Exception as error:
             self.broker.log.exception("internal error on %s", self.name)
             self._close_with(AmqpError(541, f"INTERNAL_ERROR - {type(error).__name__}"))
-        if self.confirming:
-            self._write_confirms()
+        if self._confirm_now:
+            self.write_confirms()
         if self.has_published and self.broker.ledger.in_alarm:
             self.block()
 
@@ -133,10 +137,30 @@ class Session(asyncio.Protocol):
             if channel.waiting:
                 channel.pump()
 
-    def _write_confirms(self) -> None:
+    def confirm(self, channel: Channel, *, may_wait: bool) -> None:
+        """Confirm what `channel` has published, when all that has arrived with it is read.
+
+        A confirm that may wait leaves with the next one, at the latest after `CONFIRMS_WAIT_S`: alone it would wake
+        the proxy and the publisher for something that nobody waits for.
+        """
+        self.confirming[channel] = None
+        if not may_wait:
+            self._confirm_now = True
+        elif self._confirm_timer is None:
+            self._confirm_timer = self.broker.later(CONFIRMS_WAIT_S, self.write_confirms)
+
+    def write_confirms(self) -> None:
+        """Confirm all that is due, whether it may wait or not."""
         for channel in self.confirming:
             self.write(amqp.ack_frame(channel.number, channel.confirm_due, multiple=True))
+        self._forget_confirms()
+
+    def _forget_confirms(self) -> None:
         self.confirming.clear()
+        self._confirm_now = False
+        if self._confirm_timer is not None:
+            self._confirm_timer.cancel()
+            self._confirm_timer = None
 
     def send(self, number: int, method: Any) -> None:
         """Write one method."""
@@ -325,8 +349,6 @@ class Session(asyncio.Protocol):
     def _close_channel(self, channel: Channel, error: AmqpError) -> None:
         channel.drop()
         channel.is_closing = True
-        if self.confirming:
-            self._write_confirms()
         method = commands.Channel.Close(error.code, error.text[:255], error.class_id, error.method_id)
         self.send(channel.number, method)
 
@@ -359,6 +381,6 @@ class Session(asyncio.Protocol):
         self.channels.clear()
         for channel in channels:
             channel.drop()
-        self.confirming.clear()
+        self._forget_confirms()
         for queue in [queue for queue in self.vhost.queues.values() if queue.owner is self]:
             self.vhost.delete_queue(queue)

@@ -170,7 +170,11 @@ class Bus:
             # A request that nobody took before its caller gave up must not be done later.
             properties = envelope.expiring(int(deadline_s * 1000))
             await self.publisher.publish(
-                self._topic_exchange(exchange), _key(topic, server), envelope.wrap(message), properties
+                self._topic_exchange(exchange),
+                _key(topic, server),
+                envelope.wrap(message),
+                properties,
+                reply=waiter,
             )
             timer = loop.call_later(deadline_s, _expire, waiter, self.reply_queue, msg_id)
             reply = await waiter
@@ -286,7 +290,12 @@ class Bus:
         server = RpcServer(endpoint, concurrency=concurrency, reply=self._send_reply)
         self._servers.append(server)
         await self.listener.add(
-            subscriptions, server.take, is_full=lambda: server.is_full, prefetch=self.settings.prefetch, server=server
+            subscriptions,
+            server.take,
+            is_full=lambda: server.is_full,
+            prefetch=self.settings.prefetch,
+            server=server,
+            acks_may_wait=all(subscription.is_own for subscription in subscriptions),
         )
 
     def _topic_subscription(self, exchange: str, queue: str, server: str) -> Subscription:
@@ -317,7 +326,9 @@ class Bus:
             subscription = Subscription(
                 queue=self.reply_queue, server="", exchange=None, routing_key="", expires_ms=self._transient_ms()
             )
-            await self.listener.add([subscription], self._take_reply, is_full=lambda: False, prefetch=0)
+            await self.listener.add(
+                [subscription], self._take_reply, is_full=lambda: False, prefetch=0, acks_may_wait=True
+            )
             self._has_reply_queue = True
 
     def _take_reply(self, _server: str, body: bytes) -> bool:

@@ -42,6 +42,7 @@ class Channel:
         self._slot_waiters: deque[asyncio.Future[None]] = deque()
         self._next_publish = 1
         self._ack_due = 0
+        self._is_closing = False
         self._content: bytes | None = None
         self._header = b""
         self._body: list[bytes] = []
@@ -85,6 +86,10 @@ class Channel:
     async def close(self, *, timeout_s: float = 5.0) -> None:
         """Close the channel politely."""
         if not self.closed.done():
+            self._is_closing = True
+            if self._ack_due:
+                # Behind the close it would name a channel that the broker has forgotten: that costs the connection.
+                self.connection.write(self.take_ack())
             try:
                 await self.request(commands.Channel.Close(200, "bye", 0, 0), timeout_s=timeout_s)
             except (ConnectionLost, ChannelClosed, TimeoutError):
@@ -145,18 +150,27 @@ class Channel:
 
     # --- consuming ----------------------------------------------------------------------------------------------------
 
-    def ack(self, delivery_tag: int) -> None:
-        """Acknowledge everything up to `delivery_tag`; it leaves at the end of this loop tick."""
+    def ack(self, delivery_tag: int, *, may_wait: bool = False) -> None:
+        """Acknowledge everything up to `delivery_tag`; it leaves at the end of this loop tick, or soon if it may wait.
+
+        Let it wait only on queues that nobody else consumes: after a crash others would do the work once more.
+        """
+        if self._is_closing:
+            return  # the broker gives the message to somebody else
         self._ack_due = max(self._ack_due, delivery_tag)
-        self.connection.ack_at_flush(self)
+        self.connection.ack_at_flush(self, may_wait=may_wait)
 
     def reject(self, delivery_tag: int, *, requeue: bool) -> None:
         """Refuse one delivery."""
+        if self._is_closing:
+            return
         self.connection.write(amqp.method_frame(self.number, commands.Basic.Reject(delivery_tag, requeue)))
 
     def take_ack(self) -> bytes:
-        """The frame for all acknowledgements that are due."""
+        """The frame for all acknowledgements that are due; empty when none is."""
         tag, self._ack_due = self._ack_due, 0
+        if not tag:
+            return b""
         return amqp.ack_frame(self.number, tag, multiple=True)
 
     # --- frames -------------------------------------------------------------------------------------------------------

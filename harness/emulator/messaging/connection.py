@@ -31,6 +31,8 @@ CLIENT_CAPABILITIES: dict[str, object] = {
 WRITE_HIGH = 256 * 1024
 """Bytes waiting for the socket above which publishers wait."""
 WAKE_BATCH = 128
+ACKS_WAIT_S = 0.01
+"""How long an acknowledgement that may wait is kept for others to leave with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._acking: dict[Channel, None] = {}
         self._flushing = False
+        self._ack_timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._received_at = self._sent_at = self.loop.time()
         self._beat: asyncio.TimerHandle | None = None
@@ -179,21 +182,32 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flushing = False
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
         for channel in self._acking:
             self._out.append(channel.take_ack())
         self._acking.clear()
         out, self._out = self._out, []
-        if self._transport is None or self._transport.is_closing():
+        if not out or self._transport is None or self._transport.is_closing():
             return
         self._sent_at = self.loop.time()
         self._transport.write(out[0] if len(out) == 1 else b"".join(out))
 
-    def ack_at_flush(self, channel: Channel) -> None:
-        """Let `channel` add its acknowledgement to what leaves at the end of this loop tick."""
+    def ack_at_flush(self, channel: Channel, *, may_wait: bool) -> None:
+        """Let `channel` add its acknowledgement to what leaves at the end of this loop tick.
+
+        One that may wait leaves with whatever is next, at the latest after `ACKS_WAIT_S`: an acknowledgement that
+        travels alone wakes the proxy and the broker for nothing else.
+        """
         self._acking[channel] = None
-        if not self._flushing:
+        if self._flushing:
+            return
+        if not may_wait:
             self._flushing = True
             self.loop.call_soon(self._flush)
+        elif self._ack_timer is None:
+            self._ack_timer = self.loop.call_later(ACKS_WAIT_S, self._flush)
 
     def forget(self, channel: Channel) -> None:
         """A channel is over: its number may be used again."""
@@ -287,6 +301,9 @@ class Connection(asyncio.Protocol):
         if self._beat is not None:
             self._beat.cancel()
             self._beat = None
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
         if not self._opened.done():
             self._opened.set_exception(reason)
             self._opened.exception()  # retrieved: nobody may be waiting any more

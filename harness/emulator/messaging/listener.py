@@ -65,9 +65,14 @@ class Listener:
         is_full: Callable[[], bool],
         prefetch: int = 0,
         server: RpcServer | None = None,
+        acks_may_wait: bool = False,
     ) -> None:
-        """Declare, bind and consume; returns when the broker has answered all. No deadline while it is away."""
-        group = _Group(list(subscriptions), take, is_full, prefetch, self._settings)
+        """Declare, bind and consume; returns when the broker has answered all. No deadline while it is away.
+
+        Args:  acks_may_wait: no other process ever consumes these queues, so a crash before the acknowledgement makes
+               nobody do the work again.
+        """
+        group = _Group(list(subscriptions), take, is_full, prefetch, self._settings, acks_may_wait=acks_may_wait)
         group.on_broken = lambda: self._restore(group)
         if server is not None:
             server.on_room = group.release
@@ -116,6 +121,8 @@ class _Group:
         is_full: Callable[[], bool],
         prefetch: int,
         settings: LinkSettings,
+        *,
+        acks_may_wait: bool,
     ) -> None:
         self.channel: Channel | None = None
         self.on_broken: Callable[[], None] | None = None
@@ -127,6 +134,7 @@ class _Group:
         self._is_full = is_full
         self._prefetch = prefetch
         self._settings = settings
+        self._acks_may_wait = acks_may_wait
         self._servers = {str(at).encode(): item.server for at, item in enumerate(subscriptions, 1)}
         self._held = 0
 
@@ -200,7 +208,7 @@ class _Group:
             self._held = delivery_tag
         else:
             self._held = 0
-            channel.ack(delivery_tag)
+            channel.ack(delivery_tag, may_wait=self._acks_may_wait)
 
     def _cancelled(self, consumer_tag: str) -> None:
         if self.is_closing:

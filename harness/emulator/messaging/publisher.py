@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from pamqp import base, commands
 
@@ -42,10 +44,18 @@ class ExchangeSpec:
 class _Message:
     """One message on its way. Without an exchange it is mandatory and goes straight to the queue `key`."""
 
-    __slots__ = ("body", "exchange", "key", "properties", "route", "wanted", "with_queue")
+    __slots__ = ("body", "exchange", "key", "properties", "reply", "route", "wanted", "with_queue")
 
     def __init__(
-        self, exchange: ExchangeSpec | None, key: str, route: bytes, body: bytes, properties: bytes, with_queue: bool
+        self,
+        exchange: ExchangeSpec | None,
+        key: str,
+        route: bytes,
+        body: bytes,
+        properties: bytes,
+        *,
+        with_queue: bool = False,
+        reply: asyncio.Future[Any] | None = None,
     ) -> None:
         self.exchange = exchange
         self.key = key
@@ -53,6 +63,7 @@ class _Message:
         self.body = body
         self.properties = properties
         self.with_queue = with_queue
+        self.reply = reply
         name = exchange.name if exchange is not None else ""
         self.wanted = f"{name}\0{key}" if with_queue else name
         """What must have been declared on the channel."""
@@ -84,18 +95,27 @@ class Publisher:
         await self.link.close()
 
     async def publish(
-        self, exchange: ExchangeSpec, key: str, body: bytes, properties: bytes, *, with_queue: bool = False
+        self,
+        exchange: ExchangeSpec,
+        key: str,
+        body: bytes,
+        properties: bytes,
+        *,
+        with_queue: bool = False,
+        reply: asyncio.Future[Any] | None = None,
     ) -> None:
         """Publish to an exchange that is declared when this channel has not done so yet.
 
         Args:    with_queue: also declare a queue named like the key and bind it, as notifications do.
+                 reply: when it is done, the message has arrived, whatever the broker has confirmed so far.
         Raises:  MessageDeliveryFailure when the broker refuses it, ConnectionLost when the bus is closed.
         """
-        await self._deliver(_Message(exchange, key, self._route(exchange.name, key), body, properties, with_queue))
+        route = self._route(exchange.name, key)
+        await self._deliver(_Message(exchange, key, route, body, properties, with_queue=with_queue, reply=reply))
 
     async def publish_mandatory(self, queue: str, body: bytes) -> None:
         """Publish straight to a queue. Raises MessageUndeliverable when there is none, else as `publish`."""
-        await self._deliver(_Message(None, queue, self._route("", queue), body, b"", False))
+        await self._deliver(_Message(None, queue, self._route("", queue), body, b""))
 
     async def _deliver(self, message: _Message) -> None:
         missing = 0
@@ -124,7 +144,11 @@ class Publisher:
         if message.exchange is None:
             await channel.publish(message.route, identified(channel.next_message_id), message.body, mandatory=True)
         else:
-            await channel.publish(message.route, message.properties, message.body)
+            confirmed = channel.publish(message.route, message.properties, message.body)
+            if message.reply is not None:
+                # A broker may confirm late (ours keeps confirms to send them together): the reply is as good.
+                message.reply.add_done_callback(partial(_has_arrived, confirmed))
+            await confirmed
 
     async def _sent_alone(self, message: _Message) -> bool:
         """Send on a channel of its own: the shared one was closed over this message or over one of its neighbours.
@@ -187,3 +211,8 @@ class Publisher:
                 self._routes.clear()
             route = self._routes[exchange, key] = route_bytes(exchange, key)
         return route
+
+
+def _has_arrived(confirmed: asyncio.Future[None], _reply: asyncio.Future[Any]) -> None:
+    if not confirmed.done():
+        confirmed.set_result(None)
