@@ -154,7 +154,8 @@ class ReportsRpc:
         self._database = runtime.database("neutron")
         self._gathered: dict[tuple[str, str], dict[str, Any]] = {}
         self._new: dict[tuple[str, str], dict[str, Any]] = {}
-        self._flushes: dict[bool, asyncio.Task[None]] = {}
+        self._gathering: dict[bool, asyncio.Task[None]] = {}  # writes that have not begun: reports may still join
+        self._flushes: set[asyncio.Task[None]] = set()
         interval_s = runtime.scaled(runtime.settings.neutron.agent_report_interval_s)
         self._gather_s = min(GATHER_MAX_S, interval_s * GATHER_PART)
 
@@ -166,9 +167,11 @@ class ReportsRpc:
         if not self._runtime.settings.coalesce_heartbeats:
             await self._write(is_new)
             return "new" if is_new else "alive"
-        flush = self._flushes.get(is_new)
-        if flush is None or flush.done():
-            flush = self._flushes[is_new] = asyncio.create_task(self._write_later(is_new), name="agent-reports")
+        flush = self._gathering.get(is_new)
+        if flush is None:
+            flush = self._gathering[is_new] = asyncio.create_task(self._write_later(is_new), name="agent-reports")
+            self._flushes.add(flush)
+            flush.add_done_callback(self._flushes.discard)
         if not is_new:
             return "alive"
         await asyncio.shield(flush)
@@ -178,12 +181,16 @@ class ReportsRpc:
         return True
 
     async def close(self) -> None:
-        for flush in self._flushes.values():
+        flushes = list(self._flushes)
+        for flush in flushes:
             flush.cancel()
-        await asyncio.gather(*self._flushes.values(), return_exceptions=True)
+        await asyncio.gather(*flushes, return_exceptions=True)
 
     async def _write_later(self, is_new: bool) -> None:
-        await asyncio.sleep(GATHER_NEW_S if is_new else self._gather_s)
+        try:
+            await asyncio.sleep(GATHER_NEW_S if is_new else self._gather_s)
+        finally:
+            del self._gathering[is_new]
         try:
             await self._write(is_new)
         except DBError as error:  # lost, as the cast that brought them; the next reports come
