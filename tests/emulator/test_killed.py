@@ -31,7 +31,7 @@ KEPT = {"settings.json", "clouds.yaml", "images", "logs", "lock", "pgdata"}
 COMES_BACK = ("conductor", "scheduler", "network", "api", "compute", "proxy")
 STAYS_DEAD = ("database", "broker")
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @dataclass
