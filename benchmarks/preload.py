@@ -29,12 +29,12 @@ async def preload(settings: Settings, project: str, image: str, network: str, co
             "label": "private",
             "fixed_ips": [{"subnet_id": network, "ip_address": address}],
             "security_groups": ["default"],
-            "active": True,
+            "preserve_on_delete": False,
         }
         values = (uuid, moment, moment, 0, 1, project, project, image, "", "", f"old-{number}", number, 1, "active")
         values += (64, 1, 1, 0, host, host, host, "r-preload", moment, f"old-{number}", "nova", "", 0, 0)  # type: ignore[assignment]
         instances.append((*values, flavor_text, "{}", "{}", "[]"))
-        caches.append((uuid, moment, 0, json.dumps([vif])))
+        caches.append((uuid, moment, json.dumps([vif])))
         mappings.append((uuid, 2, project, project, 0))
     columns = [
         "uuid",
@@ -75,7 +75,7 @@ async def preload(settings: Settings, project: str, image: str, network: str, co
         settings,
         "nova_cell1",
         "instance_info_caches",
-        ["instance_uuid", "updated_at", "row_version", "network_info"],
+        ["instance_uuid", "updated_at", "network_info"],
         caches,
     )
     names = ["instance_uuid", "cell_id", "project_id", "user_id", "queued_for_delete"]

@@ -196,7 +196,8 @@ def command(place: Place, settings: DatabaseSettings) -> list[str]:
         "scram_iterations": str(SCRAM_ITERATIONS),
         "io_method": "sync",
         "update_process_title": "off",  # a write for each statement, for nobody
-        "plan_cache_mode": "force_generic_plan",  # statements are prepared and few; planning each five times is not free
+        "random_page_cost": "1.1",  # all of it is cached; else tables too new for statistics are read whole
+        "plan_cache_mode": "force_generic_plan",  # statements are prepared and few; no plan is made five times
         "log_connections": "",
     }
     if settings.group_commit:

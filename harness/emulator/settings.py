@@ -41,6 +41,7 @@ class DatabaseSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     prefix: str = ""  # put before every database name, so that several clouds can share one server
     max_pool_size: AtLeastOne = 5
     max_overflow: Count = 50
+    overflow_after_s: Positive = 0.1  # how long a connection in use is waited for before one of the overflow is opened
     pool_timeout_s: Positive = 30.0
     connection_recycle_s: Positive = 3600.0
     pre_ping_after_idle_s: NotNegative = 1.0

@@ -14,6 +14,7 @@ from harness.emulator.database.errors import (
 from harness.emulator.database.layer import Database, Transaction
 from harness.emulator.database.retry import retry_on_deadlock
 from harness.emulator.database.statement import Statement, in_list, upsert
+from harness.emulator.database.together import Together
 
 __all__ = [
     "DBConnectionError",
@@ -27,6 +28,7 @@ __all__ = [
     "Database",
     "Row",
     "Statement",
+    "Together",
     "Transaction",
     "in_list",
     "retry_on_deadlock",

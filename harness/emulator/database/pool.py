@@ -1,13 +1,15 @@
 """Connections of one process to one database: as many as oslo.db would have, and a bounded wait for the next.
 
-Differs from SQLAlchemy's QueuePool in one way on purpose: overflow connections linger for a while instead of being
-closed at once, because each new one costs the server a process and a password check.
+Differs from SQLAlchemy's QueuePool in two ways on purpose, because each new connection costs the server a process, a
+password check and the preparation of every statement: a caller first waits a moment for a connection in use before it
+opens one of the overflow, and those linger for a while instead of being closed at once.
 """
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from harness.emulator.database.connections import Connection
 from harness.emulator.database.errors import DBConnectionError, DBError, DBTimeout
@@ -25,6 +27,7 @@ class Pool:
         self._kept = settings.max_pool_size
         self.size_max = settings.max_pool_size + settings.max_overflow
         self._timeout_s = settings.pool_timeout_s * scale
+        self._overflow_after_s = settings.overflow_after_s
         self._ping_after_s = settings.pre_ping_after_idle_s
         self._attempts = settings.connect_attempts
         self._interval_s = settings.connect_interval_s * scale
@@ -68,23 +71,48 @@ class Pool:
                 continue
             if await self._answers(connection):
                 return connection
-        if self.size < self.size_max:
+        if self.size < self._kept:
             return await self._open()
-        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+        if self.size < self.size_max:
+            with suppress(TimeoutError):
+                return await self._next(self._overflow_after_s)
+            if self.size < self.size_max:
+                return await self._open()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                connection_or_room = await waiter
+            return await self._next(self._timeout_s)
         except TimeoutError:
             raise DBTimeout(
                 f"no connection within {self._timeout_s:.3g} s; all {self.size_max} of this process are in use"
             ) from None
+
+    async def _next(self, within_s: float) -> Connection:
+        """The next connection that is given back, or one of our own in the room of one that died.
+
+        Raises: TimeoutError; DBConnectionError.
+        """
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Connection | None] = loop.create_future()
+        self._waiting.append(waiter)
+        timer = loop.call_later(within_s, _expire, waiter)
+        try:
+            connection_or_room = await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._pass_on(waiter.result())  # cancelled just as it was served
+            raise
         finally:
+            timer.cancel()
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
         if connection_or_room is not None:
             return connection_or_room
         return await self._open(room_is_taken=True)
+
+    def _pass_on(self, connection_or_room: Connection | None) -> None:
+        if connection_or_room is None:
+            self._free_room()
+        else:
+            self.give(connection_or_room)
 
     def give(self, connection: Connection) -> None:
         """Hand a connection back; a dead one is dropped."""
@@ -166,3 +194,9 @@ class Pool:
             self._idle.pop(0).terminate()
         if self.size > self._kept:
             self._reaper = asyncio.get_running_loop().call_later(OVERFLOW_LINGER_S, self._reap)
+
+
+def _expire(waiter: "asyncio.Future[Connection | None]") -> None:
+    # Not by asyncio.timeout: it could cancel a waiter that was served in the same turn, and lose the connection.
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())

@@ -159,21 +159,21 @@ class _Upsert(Statement):
         if found is None:
             columns = [column.name for column in self._table.columns if column.name in params]
             overwrite = [c for c in columns if c not in self._keys] if self._update is None else list(self._update)
-            found = self._by_names[key] = _compile(self._for(dialect_name, overwrite), dialect_name, columns)
+            construct = upsert_construct(dialect_name, self._table, self._keys, overwrite)
+            found = self._by_names[key] = _compile(construct, dialect_name, columns)
         return found
 
-    def _for(self, dialect_name: str, overwrite: list[str]) -> Construct:
-        if dialect_name == "mysql":
-            row = mysql.insert(self._table)
-            # Setting a key to itself is MariaDB's "do nothing" that still lets other errors through.
-            names = overwrite or [self._keys[0]]
-            return row.on_duplicate_key_update({name: row.inserted[name] for name in names})
-        new = postgresql_dialect.insert(self._table)
-        if not overwrite:
-            return new.on_conflict_do_nothing(index_elements=list(self._keys))
-        return new.on_conflict_do_update(
-            index_elements=list(self._keys), set_={name: new.excluded[name] for name in overwrite}
-        )
+
+def upsert_construct(dialect_name: str, table: Table, keys: Sequence[str], overwrite: Sequence[str]) -> Construct:
+    """What `upsert` runs in one dialect, as an Insert that still takes `.values()`."""
+    if dialect_name == "mysql":
+        row = mysql.insert(table)
+        # Setting a key to itself is MariaDB's "do nothing" that still lets other errors through.
+        return row.on_duplicate_key_update({name: row.inserted[name] for name in overwrite or [keys[0]]})
+    new = postgresql_dialect.insert(table)
+    if not overwrite:
+        return new.on_conflict_do_nothing(index_elements=list(keys))
+    return new.on_conflict_do_update(index_elements=list(keys), set_={name: new.excluded[name] for name in overwrite})
 
 
 class _InList(ColumnElement[bool]):

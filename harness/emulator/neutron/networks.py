@@ -13,7 +13,7 @@ from harness.emulator.neutron.attributes import Attribute, Resource, Values, sta
 from harness.emulator.neutron.queries import Condition
 from harness.emulator.neutron.retry import StaleDataError
 from harness.emulator.neutron.service import Neutron, new_id
-from harness.emulator.neutron.together import Together
+from harness.emulator.database.together import Together
 from harness.emulator.neutron.validation import not_negative, text, to_bool, to_int
 
 MTU_MAX = 1500  # global_physnet_mtu

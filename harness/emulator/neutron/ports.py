@@ -13,7 +13,7 @@ from harness.emulator.neutron.attributes import REQUIRED, Attribute, Resource, V
 from harness.emulator.neutron.binding import OVS_AGENT
 from harness.emulator.neutron.queries import Condition
 from harness.emulator.neutron.service import Neutron
-from harness.emulator.neutron.together import Together
+from harness.emulator.database.together import Together
 from harness.emulator.neutron.validation import (
     dictionary_or_none,
     fixed_ips,

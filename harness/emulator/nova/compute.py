@@ -16,7 +16,7 @@ from harness.emulator.messaging import CallContext, MessagingError, RemoteError
 from harness.emulator.nova import states
 from harness.emulator.nova.compute_build import Builder
 from harness.emulator.nova.compute_hosts import Host, Hosts
-from harness.emulator.nova.compute_network import ComputeNetwork
+from harness.emulator.nova.compute_network import ComputeNetwork, cached
 from harness.emulator.nova.compute_rpc import ConductorClient
 from harness.emulator.timestamps import utcnow_iso
 
@@ -202,16 +202,11 @@ class Compute:
     async def _refresh(self, context: CallContext, uuid: str) -> None:
         """What neutron says now; which ports the user brought along is known only from before."""
         kept = await self.conductor.of_class(context, "InstanceInfoCache", "get_by_instance_uuid", {"uuid": uuid})
-        own = {vif["id"] for vif in orjson.loads(kept or "[]") if vif.get("preserve_on_delete")}
-        info = await self.network.describe(uuid)
-        for vif in info:
-            vif["preserve_on_delete"] = vif["id"] in own
-        objinst = {
-            "name": "InstanceInfoCache",
-            "uuid": uuid,
-            "changes": {"network_info": orjson.dumps(info).decode()},
-        }
-        await self.conductor.action(context, objinst, "save")
+        own = {vif["id"] for vif in orjson.loads(kept or "[]") if vif["preserve_on_delete"]}
+        info = cached(await self.network.describe(uuid), own)
+        if info != kept:  # Nova's ORM does not write what did not change either
+            objinst = {"name": "InstanceInfoCache", "uuid": uuid, "changes": {"network_info": info}}
+            await self.conductor.action(context, objinst, "save")
 
     async def resume_unfinished(self, context: CallContext) -> None:
         """What an earlier process left: interrupted builds end in ERROR, deletes go on, other tasks are forgotten."""

@@ -10,6 +10,7 @@ import orjson
 from harness.emulator.messaging import CallContext, MessagingError, RemoteError
 from harness.emulator.nova import states
 from harness.emulator.nova.compute_hosts import Host
+from harness.emulator.nova.compute_network import cached
 from harness.emulator.nova.errors import BuildAbortException, RescheduledException, SpawnFailed
 from harness.emulator.settings import SpreadSettings
 from harness.emulator.timestamps import utcnow_iso
@@ -65,10 +66,10 @@ class Builder:
         failure: Exception | None = None
         self.building.add(uuid)
         try:
-            # Nova saves the state and then, as it claims, the host; both are the same moment here.
+            # Nova saves that it begins, the host as it claims, and that it asks for networks: one moment here.
             changes = {
                 "vm_state": states.BUILDING,
-                "task_state": None,
+                "task_state": "networking",
                 "host": host.name,
                 "node": host.name,
                 "launched_on": host.name,
@@ -147,7 +148,6 @@ class Builder:
 
         try:
             host.claim(uuid, orjson.loads(instance["flavor"]))
-            await save(context, uuid, {"vm_state": states.BUILDING, "task_state": "networking"}, [None])
             if requested:
                 networking = asyncio.create_task(
                     self.compute.network.allocate(
@@ -157,11 +157,8 @@ class Builder:
             changes: dict[str, Any] = {"task_state": "block_device_mapping", "root_device_name": "/dev/vda"}
             await save(context, uuid, changes, ["networking"])
             info = await networking if networking is not None else []
-            own = {request.get("port_id") for request in requested}
-            for vif in info:
-                vif["preserve_on_delete"] = vif["id"] in own
             # As in Nova the info cache is saved along with its instance.
-            network_info = orjson.dumps(info).decode() if info else None
+            network_info = cached(info, {request.get("port_id") for request in requested}) if info else None
             await save(context, uuid, {"task_state": "spawning"}, ["block_device_mapping"], network_info)
             await self.pause(self.settings.build)
             self._may_fail(host)

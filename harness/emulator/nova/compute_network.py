@@ -1,8 +1,10 @@
 """Ports of an instance: made, bound, described and deleted in neutron, over its API, as nova's network module does."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from harness.emulator.messaging import CallContext
 from harness.emulator.nova.errors import BuildAbortException, NovaError
@@ -15,6 +17,12 @@ KEPT_S = 60.0  # how long names of networks and security groups are believed
 
 class NetworkError(NovaError):
     """Neutron refused, or gave an answer that nobody expected."""
+
+
+def cached(info: list[dict[str, Any]], own: Collection[str | None]) -> str:
+    """What the info cache keeps of the ports of an instance: which are the user's own, not which are up just now."""
+    kept = [{name: vif[name] for name in vif if name != "active"} for vif in info]
+    return orjson.dumps([{**vif, "preserve_on_delete": vif["id"] in own} for vif in kept]).decode()
 
 
 class ComputeNetwork:

@@ -156,8 +156,7 @@ class Conductor(ObjectStore):
         )
         if tags:
             await cell.execute_many(INSERT_TAGS, [{"resource_id": uuid, "tag": tag} for tag in sorted(set(tags))])
-        await self.cells.api.execute(instances.MAP_TO_CELL, uuid=uuid, cell_id=cell_id)
-        if not await self.cells.api.execute(instances.DELETE_BUILD_REQUEST, uuid=uuid):
+        if not await instances.HAND_OVER.run(self.cells.api, uuid=uuid, cell_id=cell_id):
             # Deleted between the first loop and here; the instance goes too.
             await cell.execute(instances.DESTROY_INSTANCE, uuid=uuid, now=utcnow_iso())
             await self._free(uuid)

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from harness.emulator.database import Database, Row, Statement, in_list
+from harness.emulator.database import Database, Row, Statement, Together, in_list
+from harness.emulator.database.statement import upsert_construct
 from harness.emulator.nova import states
 from harness.emulator.nova.schema import (
     CELL0_ID,
@@ -37,7 +38,6 @@ GET_MAPPINGS = Statement(
         in_list(instance_mappings.c.instance_uuid, "uuids")
     )
 )
-INSERT_MAPPING = Statement(insert(instance_mappings))
 MAP_TO_CELL = Statement(
     update(instance_mappings)
     .where(instance_mappings.c.instance_uuid == bindparam("uuid"))
@@ -54,14 +54,36 @@ GET_BUILD_REQUEST = Statement(
 GET_BUILD_REQUESTS = Statement(
     select(build_requests.c.instance_uuid).where(in_list(build_requests.c.instance_uuid, "uuids"))
 )
-INSERT_BUILD_REQUEST = Statement(insert(build_requests))
 UPDATE_BUILD_REQUEST = Statement(
     update(build_requests)
     .where(build_requests.c.instance_uuid == bindparam("uuid"))
     .values(instance=bindparam("new_instance"))
 )
+# From here on the instance is found in its cell. Counts the build request: 0 when its user deleted it meanwhile.
+HAND_OVER = Together(
+    update(instance_mappings)
+    .where(instance_mappings.c.instance_uuid == bindparam("uuid"))
+    .values(cell_id=bindparam("cell_id")),
+    delete(build_requests).where(build_requests.c.instance_uuid == bindparam("uuid")),
+)
 DELETE_BUILD_REQUEST = Statement(delete(build_requests).where(build_requests.c.instance_uuid == bindparam("uuid")))
-INSERT_REQUEST_SPEC = Statement(insert(request_specs))
+# Nova writes these three one after the other; nobody sees one without the others, so they share a commit here.
+RECORD_REQUEST = Together(
+    insert(request_specs).values(instance_uuid=bindparam("uuid"), spec=bindparam("spec")),
+    insert(build_requests).values(
+        instance_uuid=bindparam("uuid"),
+        project_id=bindparam("project_id"),
+        created_at=bindparam("created_at"),
+        instance=bindparam("instance"),
+    ),
+    insert(instance_mappings).values(
+        instance_uuid=bindparam("uuid"),
+        cell_id=None,
+        project_id=bindparam("project_id"),
+        user_id=bindparam("user_id"),
+        queued_for_delete=0,
+    ),
+)
 DELETE_REQUEST_SPEC = Statement(delete(request_specs).where(request_specs.c.instance_uuid == bindparam("uuid")))
 
 GET_INSTANCE = Statement(select(*_WITH_NETWORK).select_from(_JOINED).where(instances.c.uuid == bindparam("uuid")))
@@ -144,17 +166,22 @@ def from_build_request(text: str) -> Mapping[str, Any]:
 
 
 async def save(
-    database: Database, uuid: str, changes: Mapping[str, Any], expected_task_state: object = NO_TASK_CHECK
+    database: Database,
+    uuid: str,
+    changes: Mapping[str, Any],
+    expected_task_state: object = NO_TASK_CHECK,
+    network_info: str | None = None,
 ) -> int:
     """Update one live instance; a compare-and-swap when a task state (or a list of them) is expected.
 
+    Args: network_info: written to its info cache in the same commit.
     Returns: how many rows matched: 0 or 1.
     """
     names = tuple(sorted(changes))
     parameters = dict(changes)
     parameters["b_uuid"] = uuid
     parameters["b_now"] = utcnow_iso()
-    shape: object = NO_TASK_CHECK
+    shape: str = NO_TASK_CHECK
     if expected_task_state is None or isinstance(expected_task_state, str):
         shape = "none" if expected_task_state is None else "one"
         if expected_task_state == NO_TASK_CHECK:
@@ -165,11 +192,27 @@ async def save(
         wanted = list(expected_task_state)  # type: ignore[call-overload]
         shape = "list+none" if None in wanted else "list"
         parameters["b_expected"] = [state for state in wanted if state is not None]
+    if network_info is not None:
+        parameters["b_network_info"] = network_info
+        return await _save_with_cache(names, shape).run(database, **parameters)
     statement = Statement.for_shape(("instance_save", names, shape), lambda: _save(names, shape))
     return await database.execute(statement, **parameters)
 
 
-def _save(names: tuple[str, ...], shape: object) -> Any:
+def save_info_cache(dialect: str) -> Any:
+    """Overwrite the info cache of instance `b_uuid`, or make it."""
+    overwritten = ["network_info", "updated_at"]
+    return upsert_construct(dialect, instance_info_caches, ["instance_uuid"], overwritten).values(
+        instance_uuid=bindparam("b_uuid"), network_info=bindparam("b_network_info"), updated_at=bindparam("b_now")
+    )
+
+
+@lru_cache(maxsize=64)
+def _save_with_cache(names: tuple[str, ...], shape: str) -> Together:
+    return Together(save_info_cache, _save(names, shape))
+
+
+def _save(names: tuple[str, ...], shape: str) -> Any:
     values: dict[Any, Any] = {name: bindparam(name) for name in names}
     if "updated_at" not in values:
         values["updated_at"] = bindparam("b_now")

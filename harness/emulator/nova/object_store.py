@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, insert, or_, select, update
 
-from harness.emulator.database import DBError, Statement, in_list, upsert
+from harness.emulator.database import DBError, Statement, Together, in_list, upsert
 from harness.emulator.messaging import CallContext
 from harness.emulator.nova import instances as records
 from harness.emulator.nova.errors import (
@@ -36,9 +36,10 @@ log = logging.getLogger("squall.nova.conductor")
 REPORTS_GATHERED_S = 1.0
 
 GET_STATE = Statement(select(instances.c.task_state, instances.c.deleted).where(instances.c.uuid == bindparam("uuid")))
-SAVE_INFO_CACHE = upsert(instance_info_caches, ["instance_uuid"], ["network_info", "updated_at", "row_version"])
-TOUCH = Statement(
-    update(instances).where(instances.c.uuid == bindparam("uuid")).values(row_version=instances.c.row_version + 1)
+# Answers are rendered anew when the version of the instance changes.
+SAVE_INFO_CACHE = Together(
+    records.save_info_cache,
+    update(instances).where(instances.c.uuid == bindparam("b_uuid")).values(row_version=instances.c.row_version + 1),
 )
 INSERT_EVENT = Statement(insert(instance_actions_events))
 REPORT_MANY = Statement(
@@ -109,11 +110,13 @@ class ObjectStore:
         """
         kind = f"{objinst['name']}.{objmethod}"
         if kind == "Instance.save":
-            if "info_cache" in objinst:
-                await self._save_info_cache(objinst["uuid"], objinst["info_cache"]["network_info"], shown=False)
-            return await self._save_instance(objinst["uuid"], objinst["changes"], **(kwargs or {}))
+            cache = objinst.get("info_cache")
+            network_info = None if cache is None else cache["network_info"]
+            return await self._save_instance(objinst["uuid"], objinst["changes"], network_info, **(kwargs or {}))
         if kind == "InstanceInfoCache.save":
-            return await self._save_info_cache(objinst["uuid"], objinst["changes"]["network_info"], shown=True)
+            info = objinst["changes"]["network_info"]
+            await SAVE_INFO_CACHE.run(self.cell, b_uuid=objinst["uuid"], b_network_info=info, b_now=utcnow_iso())
+            return None
         if kind == "Instance.destroy":
             return await self.cell.execute(records.DESTROY_INSTANCE, uuid=objinst["uuid"], now=utcnow_iso())
         if kind == "InstanceFault.create":
@@ -141,9 +144,13 @@ class ObjectStore:
         raise NovaError(f"Object action {kind} failed because: no such method")
 
     async def _save_instance(
-        self, uuid: str, changes: Mapping[str, Any], expected_task_state: Any = records.NO_TASK_CHECK
+        self,
+        uuid: str,
+        changes: Mapping[str, Any],
+        network_info: str | None,
+        expected_task_state: Any = records.NO_TASK_CHECK,
     ) -> None:
-        if await records.save(self.cell, uuid, changes, expected_task_state):
+        if await records.save(self.cell, uuid, changes, expected_task_state, network_info):
             return
         row = await self.cell.fetch_one(GET_STATE, uuid=uuid)
         if row is None or row["deleted"]:
@@ -151,16 +158,6 @@ class ObjectStore:
         if row["task_state"] == "deleting":
             raise UnexpectedDeletingTaskStateError(uuid, expected_task_state, row["task_state"])
         raise UnexpectedTaskStateError(uuid, expected_task_state, row["task_state"])
-
-    async def _save_info_cache(self, uuid: str, network_info: str, *, shown: bool) -> None:
-        """Args: shown: no save of the instance follows, and rendered answers must be made anew all the same."""
-        row = {"instance_uuid": uuid, "network_info": network_info, "updated_at": utcnow_iso(), "row_version": 0}
-        if not shown:
-            await self.cell.execute(SAVE_INFO_CACHE, **row)
-            return
-        async with self.cell.transaction() as transaction:
-            await transaction.execute(SAVE_INFO_CACHE, **row)
-            await transaction.execute(TOUCH, uuid=uuid)
 
     async def _report(self, host: str) -> None:
         if self._coalesces:

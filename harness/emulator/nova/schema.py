@@ -210,7 +210,6 @@ instance_info_caches = Table(
     cell_metadata,
     Column("instance_uuid", String(36), primary_key=True),
     Column("updated_at", String(20), nullable=True),
-    Column("row_version", Integer, nullable=False, default=0),
     Column("network_info", Text, nullable=False),  # JSON list, one entry a port
 )
 

@@ -306,7 +306,7 @@ def _as_hostname(name: str) -> str:
 async def _provision(
     api: ComputeApi, caller: Caller, new: list[dict[str, Any]], spec: dict[str, Any], group_uuid: str | None
 ) -> None:
-    """Three rows for each instance, each a commit of its own; what was written is taken back when one fails."""
+    """Three rows for each instance, a commit each instance; what was written is taken back when one fails."""
     database = api.cells.api
     spec_text = orjson.dumps(spec).decode()
     written: list[str] = []
@@ -314,20 +314,14 @@ async def _provision(
         for row in new:
             uuid = row["uuid"]
             written.append(uuid)
-            await database.execute(instances.INSERT_REQUEST_SPEC, instance_uuid=uuid, spec=spec_text)
-            await database.execute(
-                instances.INSERT_BUILD_REQUEST,
-                instance_uuid=uuid,
-                project_id=caller.project_id,
-                created_at=row["created_at"],
-                instance=orjson.dumps(row).decode(),
-            )
-            await database.execute(
-                instances.INSERT_MAPPING,
-                instance_uuid=uuid,
-                cell_id=None,
+            await instances.RECORD_REQUEST.run(
+                database,
+                uuid=uuid,
+                spec=spec_text,
                 project_id=caller.project_id,
                 user_id=caller.user_id,
+                created_at=row["created_at"],
+                instance=orjson.dumps(row).decode(),
             )
         if group_uuid is not None:
             group = await database.fetch_one(GET_GROUP, uuid=group_uuid)

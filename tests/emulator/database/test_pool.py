@@ -47,6 +47,39 @@ def test_connections_are_made_up_to_the_bound_and_then_waited_for(postgres: Data
     asyncio.run(scenario())
 
 
+def test_the_overflow_is_opened_only_when_connections_in_use_are_not_given_back_soon(
+    postgres: DatabaseSettings,
+) -> None:
+    async def scenario() -> None:
+        patient = _database(postgres, max_pool_size=2, max_overflow=20, overflow_after_s=30.0)
+        await asyncio.gather(*(patient.fetch(ONE) for _ in range(100)))
+        assert patient.pool.size == 2
+        await patient.close()
+        hasty = _database(postgres, max_pool_size=2, max_overflow=20, overflow_after_s=0.001)
+        work = [asyncio.create_task(hasty.run(SLEEP)) for _ in range(6)]
+        await until(lambda: hasty.pool.size == 6)
+        await asyncio.gather(*work)
+        await hasty.close()
+
+    asyncio.run(scenario())
+
+
+def test_no_connection_is_lost_to_a_caller_cancelled_as_it_is_served(postgres: DatabaseSettings) -> None:
+    async def scenario() -> None:
+        database = _database(postgres, max_pool_size=1, max_overflow=0)
+        held = await database.pool.take()
+        waiter = asyncio.create_task(database.fetch(ONE))
+        await until(lambda: database.pool.queued == 1)
+        database.pool.give(held)  # the waiter has it, and has not run yet
+        waiter.cancel()
+        await asyncio.gather(waiter, return_exceptions=True)
+        assert await database.fetch_value(ONE) == 1
+        assert (database.pool.size, database.pool.used) == (1, 0)
+        await database.close()
+
+    asyncio.run(scenario())
+
+
 def test_waiting_too_long_is_a_timeout_that_sent_nothing(postgres: DatabaseSettings) -> None:
     async def scenario() -> None:
         database = _database(postgres, max_pool_size=1, max_overflow=0, pool_timeout_s=0.05)

@@ -1,12 +1,14 @@
 """Writes that commit together: one statement and one round trip on PostgreSQL, a short transaction on MariaDB."""
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Delete, Insert, Update
 
-from harness.emulator.database import Database, Statement
+from harness.emulator.database.layer import Database
+from harness.emulator.database.statement import Statement
 
-Write = Insert | Update | Delete
+Write = Insert | Update | Delete | Callable[[str], Any]  # a function of the dialect where the two need other words
 
 
 class Together:
@@ -19,9 +21,7 @@ class Together:
     __slots__ = ("_all", "_one")
 
     def __init__(self, *writes: Write) -> None:
-        *first, last = writes
-        whole = last.add_cte(*(write.cte(f"w{number}") for number, write in enumerate(first))) if first else last
-        self._one = Statement(whole)
+        self._one = Statement(lambda dialect: _as_one(writes, dialect))
         self._all = [Statement(write) for write in writes]
 
     async def run(self, database: Database, **params: Any) -> int:
@@ -33,3 +33,8 @@ class Together:
             for statement in self._all:
                 count = await transaction.execute(statement, **params)
             return count
+
+
+def _as_one(writes: tuple[Write, ...], dialect: str) -> Any:
+    *first, last = [write(dialect) if callable(write) else write for write in writes]
+    return last.add_cte(*(write.cte(f"w{number}") for number, write in enumerate(first))) if first else last
