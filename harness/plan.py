@@ -173,7 +173,6 @@ def _faults(source: Source, phases: list[dict[str, Any]]) -> list[dict[str, Any]
                     "duration_ns": for_ns,
                     **({"follows": follows, "after_ns": after_ns} if follows is not None else {}),
                     "earliest_ns": phases[i]["start_ns"] + after_ns,
-                    "earliest_ns": phases[i]["start_ns"] + after_ns,
                     "params": {key: value for key, value in entry.items() if key not in _FAULT_KEYS},
                     "where": where,
                 }
