@@ -14,6 +14,9 @@ from harness.emulator.broker.users import User
 from harness.emulator.broker.vhost import VirtualHost
 from harness.wire.amqp import FRAME_MAX
 
+CONFIRMS_WAIT_S = 0.01
+"""How long a confirm that may wait is kept for others to leave with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class BrokerSettings:
@@ -89,6 +92,7 @@ class Broker:
         self.users[user].permissions["/"] = dict(User.ALL)
         self._loop = asyncio.get_running_loop()
         self._dirty: list[Session] = []
+        self._confirming: dict[Session, None] = {}
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._emptied: asyncio.Event | None = None
@@ -146,9 +150,20 @@ class Broker:
             self._loop.call_soon(self._flush)
         self._dirty.append(session)
 
-    def later(self, delay_s: float, action: Callable[[], None]) -> asyncio.TimerHandle:
-        """Run `action` after a delay, unless the returned handle is cancelled."""
-        return self._loop.call_later(delay_s, action)
+    def later(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Run `action` after a delay."""
+        self._loop.call_later(delay_s, action)
+
+    def confirm_later(self, session: Session) -> None:
+        """Let a session write its confirms within `CONFIRMS_WAIT_S`; all sessions do so in one wake-up."""
+        if not self._confirming:
+            self._loop.call_later(CONFIRMS_WAIT_S, self._confirm)
+        self._confirming[session] = None
+
+    def _confirm(self) -> None:
+        sessions, self._confirming = self._confirming, {}
+        for session in sessions:
+            session.write_confirms()
 
     def _flush(self) -> None:
         dirty = self._dirty

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 WRITE_HIGH = 512 * 1024
 """Bytes waiting for one socket above which its consumers get nothing more."""
 WRITE_LOW = 64 * 1024
-CONFIRMS_WAIT_S = 0.01
-"""How long a confirm that may wait is kept for others to leave with it."""
 REPLIES_MAX = 8 * 1024 * 1024
 """Bytes waiting for one socket above which nothing more is read from it: its replies would pile up."""
 
@@ -41,7 +39,6 @@ class Session(asyncio.Protocol):
         self.channels: dict[int, Channel] = {}
         self.confirming: dict[Channel, None] = {}
         self._confirm_now = False
-        self._confirm_timer: asyncio.TimerHandle | None = None
         self.congested = False
         self.restricted = False
         self.wants_cancel_notice = False
@@ -140,27 +137,21 @@ class Session(asyncio.Protocol):
     def confirm(self, channel: Channel, *, may_wait: bool) -> None:
         """Confirm what `channel` has published, when all that has arrived with it is read.
 
-        A confirm that may wait leaves with the next one, at the latest after `CONFIRMS_WAIT_S`: alone it would wake
-        the proxy and the publisher for something that nobody waits for.
+        A confirm that may wait leaves with the next one, or with the next round of `Broker.confirm_later`: alone it
+        would wake the proxy and the publisher for something that nobody waits for.
         """
         self.confirming[channel] = None
         if not may_wait:
             self._confirm_now = True
-        elif self._confirm_timer is None:
-            self._confirm_timer = self.broker.later(CONFIRMS_WAIT_S, self.write_confirms)
+        else:
+            self.broker.confirm_later(self)
 
     def write_confirms(self) -> None:
         """Confirm all that is due, whether it may wait or not."""
         for channel in self.confirming:
             self.write(amqp.ack_frame(channel.number, channel.confirm_due, multiple=True))
-        self._forget_confirms()
-
-    def _forget_confirms(self) -> None:
         self.confirming.clear()
         self._confirm_now = False
-        if self._confirm_timer is not None:
-            self._confirm_timer.cancel()
-            self._confirm_timer = None
 
     def send(self, number: int, method: Any) -> None:
         """Write one method."""
@@ -381,6 +372,6 @@ class Session(asyncio.Protocol):
         self.channels.clear()
         for channel in channels:
             channel.drop()
-        self._forget_confirms()
+        self.confirming.clear()
         for queue in [queue for queue in self.vhost.queues.values() if queue.owner is self]:
             self.vhost.delete_queue(queue)

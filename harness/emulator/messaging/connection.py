@@ -31,7 +31,7 @@ CLIENT_CAPABILITIES: dict[str, object] = {
 WRITE_HIGH = 256 * 1024
 """Bytes waiting for the socket above which publishers wait."""
 WAKE_BATCH = 128
-ACKS_WAIT_S = 0.01
+ACKS_WAIT_S = 0.02
 """How long an acknowledgement that may wait is kept for others to leave with it."""
 
 

@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 from harness.emulator.messaging import envelope
@@ -128,10 +129,13 @@ class RpcServer:
         return method
 
     def _check_version(self, wanted: str, method: str) -> None:
-        """Same major version, and a minor one no higher than what is offered; no offer means any."""
         offered = getattr(self._endpoint, "rpc_version", None)
-        if offered is None:
-            return
-        have, need = [[int(part) for part in f"{text}.0".split(".")[:2]] for text in (str(offered), wanted)]
-        if have[0] != need[0] or need[1] > have[1]:
+        if offered is not None and not _is_offered(str(offered), wanted):
             raise UnsupportedVersion(wanted, method)
+
+
+@lru_cache(maxsize=256)
+def _is_offered(offered: str, wanted: str) -> bool:
+    """Same major version, and a minor one no higher than what is offered. Raises ValueError for what is no version."""
+    have, need = [[int(part) for part in f"{text}.0".split(".")[:2]] for text in (offered, wanted)]
+    return have[0] == need[0] and need[1] <= have[1]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from harness.emulator.broker import session
+from harness.emulator.broker import server as broker_server
 from harness.emulator.broker.server import Broker, BrokerSettings
 from harness.emulator.messaging import Address, Bus, BusSettings, CallContext, connection
 from tests.emulator.broker.place import eventually, run
@@ -21,7 +21,7 @@ def test_a_call_needs_no_confirm_a_cast_does_and_only_own_queues_are_acknowledge
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # What may wait now waits for ever: whatever returns below did not need it.
-    monkeypatch.setattr(session, "CONFIRMS_WAIT_S", 3600.0)
+    monkeypatch.setattr(broker_server, "CONFIRMS_WAIT_S", 3600.0)
     monkeypatch.setattr(connection, "ACKS_WAIT_S", 3600.0)
 
     async def steps() -> None:
