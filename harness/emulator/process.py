@@ -7,6 +7,7 @@ may have `async def close()`. The supervisor forks roles instead of running this
 import argparse
 import asyncio
 import contextlib
+import gc
 import importlib
 import logging
 import os
@@ -109,6 +110,11 @@ async def _serve(settings: Settings, name: str, role: str, index: int, ready_fd:
             starting.cancel()
             return
         starting.result()
+        # What lives now stays. With the collector's usual thresholds a compute of 1,000 hypervisors spent 9 % of a
+        # burst on walking over it; what requests leave behind has hardly any cycles.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
         log.info("%s is ready", name)
         if ready_fd is not None:
             os.write(ready_fd, b"1")
