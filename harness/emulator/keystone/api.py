@@ -10,6 +10,9 @@ from harness.emulator.keystone import faults, services
 from harness.emulator.keystone.application_credentials import ApplicationCredential, ApplicationCredentials
 from harness.emulator.keystone.discovery import Version, Versions
 from harness.emulator.keystone.groups import Group, Groups, GroupUser, GroupUsers
+from harness.emulator.keystone.inference import ImpliedRoles, RoleInferences
+from harness.emulator.keystone.outside import InheritedRoles, LimitModel, Nowhere, Trusts
+from harness.emulator.keystone.project_tags import ProjectTag, ProjectTags
 from harness.emulator.keystone.projects import Domain, Domains, Project, Projects
 from harness.emulator.keystone.resource import Request, Resource, Response
 from harness.emulator.keystone.role_assignments import RoleAssignments
@@ -27,6 +30,9 @@ class IdentityApp(ServiceApp):
     ) -> None:
         await super().process_response(req, resp, resource, req_succeeded)
         resp.append_header("Vary", "X-Auth-Token")
+        if req.method == "OPTIONS":
+            resp.content_type = "text/html; charset=utf-8"
+            resp.set_header("Allow", ", ".join(sorted({*(resp.get_header("Allow") or "").split(", "), "OPTIONS"})))
         if resp.status_code == 401:
             resp.set_header("WWW-Authenticate", f'Keystone uri="{self.runtime.settings.auth_url}"')
 
@@ -35,8 +41,10 @@ class IdentityApp(ServiceApp):
         document = await super().body(req, required=False)
         if document is not None:
             kind = (req.content_type or "").partition(";")[0].strip()
-            if kind != "application/json":
+            if kind not in ("", "application/json"):
                 raise faults.missing("application/json", "Content-Type header")
+            if not isinstance(document, dict):
+                raise faults.malformed_body("no object")
         return {} if document is None else document
 
 
@@ -97,7 +105,13 @@ def application(runtime: Runtime) -> ServiceApp:
         "/v3/groups/{group_id}/users/{user_id}": GroupUser,
         "/v3/roles": Roles,
         "/v3/roles/{role_id}": Role,
+        "/v3/roles/{role_id}/implies": ImpliedRoles,
+        "/v3/role_inferences": RoleInferences,
         "/v3/role_assignments": RoleAssignments,
+        "/v3/projects/{project_id}/tags": ProjectTags,
+        "/v3/projects/{project_id}/tags/{tag}": ProjectTag,
+        "/v3/OS-TRUST/trusts": Trusts,
+        "/v3/limits/model": LimitModel,
         "/v3/services": services.Services,
         "/v3/services/{service_id}": services.Service,
         "/v3/endpoints": services.Endpoints,
@@ -123,4 +137,26 @@ def application(runtime: Runtime) -> ServiceApp:
         ("/v3/registered_limits", "registered_limits"),
     ):
         app.route(path, Empty(name, *shared))
+    for path, message, action in (
+        ("/v3/OS-TRUST/trusts/{key}", "Could not find trust: {}.", ""),
+        ("/v3/credentials/{key}", "Could not find credential: {}.", "get_credential"),
+        ("/v3/users/{user_id}/access_rules/{key}", "Could not find Access Rule: {1}.", ""),
+        (
+            "/v3/domains/{domain_id}/config",
+            "Could not find any options in domain configuration for domain {}.",
+            "get_domain_config",
+        ),
+    ):
+        app.route(path, Nowhere(message, action, *shared))
+    for target in ("projects", "domains"):
+        for actor in ("users", "groups"):
+            path = f"/v3/OS-INHERIT/{target}/{{target_id}}/{actor}/{{actor_id}}/roles"
+            if target == "domains":
+                app.route(f"{path}/inherited_to_projects", InheritedRoles(*shared))
+            grant = Nowhere(
+                "Could not find role assignment with role: {2}, user or group: {1}, project, domain, or system: {0}.",
+                "check_grant",
+                *shared,
+            )
+            app.route(f"{path}/{{role_id}}/inherited_to_projects", grant)
     return app

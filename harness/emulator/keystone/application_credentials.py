@@ -22,9 +22,10 @@ _PROPERTIES = {
     "description": validation.TEXT_OR_NONE,
     "secret": validation.TEXT_OR_NONE,
     "expires_at": validation.TEXT_OR_NONE,
-    "roles": {"type": "array"},
+    "roles": {"type": "array", "items": {"type": "object", "minProperties": 1}},
     "unrestricted": {"type": ["boolean", "null"]},
 }
+_KNOWN = {*_PROPERTIES, "access_rules", "id", "user_id", "project_id", "system", "links"}
 
 
 async def _view(resource: Resource, row: Row) -> dict[str, Any]:
@@ -60,6 +61,11 @@ class ApplicationCredentials(Resource):
         if caller.user_id != user_id:
             raise faults.forbidden("identity:create_application_credential")
         validation.check(given, "application_credential", _PROPERTIES, ("name",))
+        problem = validation.unexpected(given, _KNOWN)
+        if problem:
+            raise faults.bad_request(
+                f"Invalid input for field/attribute application_credential. Value: {given}. {problem}"
+            )
         await _refuse_restricted(self, caller)
         project_id = caller.token.project_id
         if project_id is None:
@@ -101,7 +107,9 @@ class ApplicationCredentials(Resource):
         for one in wanted:
             role_id = one.get("id") or by_name.get(str(one.get("name")))
             if role_id is None or role_id not in names:
-                raise faults.not_found("role", str(one.get("id") or one.get("name")))
+                if "name" in one:
+                    raise faults.token_not_found(f"Role {one['name']} is not defined")
+                raise faults.not_found("role", str(one.get("id")))
             if role_id not in caller.role_ids:
                 raise faults.bad_request(
                     "Invalid application credential: Cannot create an application credential with unassigned role"
@@ -152,7 +160,7 @@ def _checked_expiry(text: str) -> str:
     try:
         moment = timestamps.parse(text)
     except ValueError:
-        raise faults.bad_request(f"Invalid input for field/attribute expires_at. Value: {text}.") from None
+        raise faults.malformed("Timestamp not in expected format.") from None
     if moment <= timestamps.now():
         raise faults.malformed("The 'expires_at' must not be before now.")
     return timestamps.plain_micro(moment)

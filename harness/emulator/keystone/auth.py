@@ -11,14 +11,14 @@ from sqlalchemy import bindparam, select
 from harness.emulator import timestamps
 from harness.emulator.database import Statement
 from harness.emulator.http import ApiError
-from harness.emulator.keystone import faults, passwords
+from harness.emulator.keystone import faults, passwords, schema_errors
 from harness.emulator.keystone.rows import Row
 from harness.emulator.keystone.schema import password as password_table
 from harness.emulator.keystone.service import Keystone, Principal
 from harness.emulator.keystone.tokens import Token, new_audit_id
 
 _PASSWORD = Statement(select(password_table.c.password_hash).where(password_table.c.user_id == bindparam("user_id")))
-_KNOWN_METHODS = ("password", "token", "application_credential")
+_ENABLED_METHODS = ["external", "password", "token", "oauth1", "mapped", "application_credential", "ec2credential"]
 
 
 @dataclass(slots=True)
@@ -40,20 +40,19 @@ async def authenticate(keystone: Keystone, body: Any) -> tuple[str, Principal]:
     if not isinstance(body, dict) or "auth" not in body:
         raise faults.missing("auth", "request body")
     auth = body["auth"]
-    if not isinstance(auth, dict):
-        raise faults.bad_request(f"{auth!r} is not of type 'object'")
-    identity = auth.get("identity")
-    if not isinstance(identity, dict):
-        raise faults.bad_request("'identity' is a required property")
-    methods = identity.get("methods")
-    if not isinstance(methods, list):
-        raise faults.bad_request("'methods' is a required property")
+    schema_errors.check(auth, schema_errors.TOKEN_REQUEST)
+    _check_references(auth)
+    identity = auth["identity"]
     proof = _Proof()
-    for method in dict.fromkeys(methods):
+    for method in dict.fromkeys(identity["methods"]):
         if method not in identity:
             raise faults.missing(str(method), "identity")
-        if method not in _KNOWN_METHODS:
-            raise faults.unauthorized()
+        if method not in _METHODS:
+            if method in _ENABLED_METHODS:
+                raise faults.unauthorized()
+            raise faults.unauthorized(
+                "Attempted to authenticate with an unsupported method.", identity={"methods": _ENABLED_METHODS}
+            )
         await _METHODS[method](keystone, identity[method], proof)
     if not proof.user_id:
         raise faults.unauthorized()
@@ -81,6 +80,26 @@ async def authenticate(keystone: Keystone, body: Any) -> tuple[str, Principal]:
         raise
 
 
+def _check_references(auth: dict[str, Any]) -> None:
+    """Users, projects and domains are named by id or name. Raises: ApiError 400."""
+    scope = auth.get("scope")
+    user = auth["identity"].get("password", {}).get("user")
+    if "password" in auth["identity"]["methods"] and isinstance(user, dict):
+        _check_reference(user, "identity/password/user")
+    if isinstance(scope, dict):
+        for kind in ("project", "domain"):
+            if kind in scope:
+                _check_reference(scope[kind], f"scope/{kind}")
+
+
+def _check_reference(given: dict[str, Any], where: str) -> None:
+    if "id" not in given and "name" not in given:
+        raise faults.bad_request(f"Invalid input for field {where}: id or name must be present.")
+    domain = given.get("domain")
+    if isinstance(domain, dict) and "id" not in domain and "name" not in domain:
+        raise faults.bad_request(f"Invalid input for field {where}/domain: id or name must be present.")
+
+
 async def check_password(keystone: Keystone, user: Row, secret: str) -> bool:
     """Whether this is the user's password."""
     hashed = await keystone.database.fetch_value(_PASSWORD, user_id=user["id"])
@@ -89,7 +108,7 @@ async def check_password(keystone: Keystone, user: Row, secret: str) -> bool:
 
 async def _password(keystone: Keystone, data: Any, proof: _Proof) -> None:
     if not isinstance(data, dict) or not isinstance(data.get("user"), dict):
-        raise faults.missing("user", "password")
+        raise faults.missing("user", "None")  # sic
     user = await _user(keystone, data["user"])
     secret = data["user"].get("password")
     if user is None or not isinstance(secret, str) or not user["enabled"]:
@@ -105,6 +124,8 @@ async def _token(keystone: Keystone, data: Any, proof: _Proof) -> None:
     if not isinstance(data, dict) or "id" not in data:
         raise faults.missing("id", "token")
     principal = await keystone.validate(str(data["id"]))
+    if principal.token.application_credential_id:
+        raise faults.forbidden("Using a delegated token to create another token is not allowed.")
     proof.user_id = principal.user_id
     proof.parent = principal.token
     proof.methods += tuple(method for method in (*principal.token.methods, "token") if method not in proof.methods)
@@ -119,7 +140,7 @@ async def _credential(keystone: Keystone, data: Any, proof: _Proof) -> None:
             raise faults.not_found("Application Credential", str(data["id"]))
     else:
         if not isinstance(data.get("user"), dict):
-            raise faults.missing("user", "application_credential")
+            raise faults.missing("user" if "name" in data else "name or ID", "application credential")
         user = await _user(keystone, data["user"])
         found = (
             await keystone.credentials.find(user_id=user["id"], name=str(data.get("name"))) if user is not None else []
@@ -180,9 +201,9 @@ async def _scope(keystone: Keystone, auth: dict[str, Any], proof: _Proof) -> dic
         return await _default_scope(keystone, proof)
     if scope == "unscoped" or (isinstance(scope, dict) and "unscoped" in scope):
         return {}
-    if not isinstance(scope, dict):
-        raise faults.bad_request(f"{scope!r} is not of type 'object'")
-    if len([kind for kind in ("project", "domain", "system") if kind in scope]) != 1:
+    if isinstance(scope, dict) and "OS-TRUST:trust" in scope and len(scope) == 1:
+        raise faults.unauthorized()  # there are no trusts
+    if not isinstance(scope, dict) or len([kind for kind in ("project", "domain", "system") if kind in scope]) != 1:
         raise faults.missing("system, project, domain, OS-TRUST:trust or unscoped", "scope")
     if "system" in scope:
         return {"is_system": True}

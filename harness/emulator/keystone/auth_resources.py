@@ -42,6 +42,8 @@ class Tokens(Resource):
     async def _subject(self, req: Request, action: str) -> tuple[Principal, str, Principal]:
         caller = await self.keystone.caller(req)
         text = req.get_header("X-Subject-Token")
+        if not text and not caller.is_admin:
+            raise faults.forbidden(f"identity:{action}")
         return caller, text or "", await self.keystone.validate(text, fresh=True)
 
     def _own(self, caller: Principal, subject: Principal, action: str) -> None:
@@ -63,8 +65,7 @@ class AuthCatalog(Resource):
         if not caller.token.is_scoped:
             raise faults.refused("You are not authorized to perform the requested action.")
         catalog = await self.keystone.catalog.for_token(caller.user_id, caller.token.project_id)
-        links = {"next": None, "self": f"{self.base}/auth/catalog", "previous": None}
-        self.show(resp, {"catalog": catalog, "links": links})
+        self.show(resp, {"catalog": catalog, "links": self.link("auth", "catalog")})
 
 
 class AuthProjects(Resource):

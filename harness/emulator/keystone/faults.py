@@ -24,6 +24,11 @@ NO_ROUTE = (
     "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n<p>The requested URL was not "
     "found on the server. If you entered the URL manually please check your spelling and try again.</p>\n"
 )
+NO_METHOD = (
+    "<!doctype html>\n<html lang=en>\n<title>405 Method Not Allowed</title>\n<h1>Method Not Allowed</h1>\n<p>"
+    "The method is not allowed for the requested URL.</p>\n"
+)
+_PLAIN_PATHS = ("", "/v3")  # served beside the API's framework, which answers in JSON
 UNEXPECTED = "An unexpected error prevented the server from fulfilling your request."
 
 
@@ -41,6 +46,8 @@ def routing_error(status: int, req: Any) -> ApiError:
     """Flask's page for a path that is not there, its small document for a method that is not."""
     if status == 404:
         return ApiError(404, body=NO_ROUTE.encode(), content_type="text/html; charset=utf-8")
+    if req.path.rstrip("/") in _PLAIN_PATHS:
+        return ApiError(405, body=NO_METHOD.encode(), content_type="text/html; charset=utf-8")
     body = b'{"message": "The method is not allowed for the requested URL."}\n'
     return ApiError(405, body=body)
 

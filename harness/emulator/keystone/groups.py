@@ -64,7 +64,9 @@ class Groups(Resource):
                 extra=dumps({name: value for name, value in given.items() if name not in _OWN}),
             )
         except DBDuplicateEntry:
-            raise faults.conflict("group", f"Duplicate entry found with name {given['name']}") from None
+            raise faults.conflict(
+                "group", f"Duplicate entry found with name {given['name']} at domain ID {domain_id}"
+            ) from None
         self.show(resp, {"group": group_view(await _row(self, identity), self.base)}, falcon.HTTP_201)
 
 

@@ -13,18 +13,20 @@ from harness.emulator.http import ApiError
 from harness.emulator.keystone import faults, validation
 from harness.emulator.keystone.resource import Request, Resource, Response, query
 from harness.emulator.keystone.rows import Row, dumps, flag, loads
-from harness.emulator.keystone.validation import BOOLEAN, OBJECT, TEXT_OR_NONE
+from harness.emulator.keystone.validation import BOOLEAN, TEXT_OR_NONE
 
-_OWN = ("id", "name", "domain_id", "description", "enabled", "parent_id", "is_domain", "tags", "options", "links")
+_OWN = (
+    "id", "name", "domain_id", "description", "enabled", "parent_id", "is_domain", "tags", "options", "links", "extra",
+)  # fmt: skip
 _PROPERTIES = {
     "name": validation.PROJECT_NAME,
     "description": TEXT_OR_NONE,
     "domain_id": TEXT_OR_NONE,
     "enabled": BOOLEAN,
-    "is_domain": BOOLEAN,
+    "is_domain": validation.ANY_BOOLEAN,
     "parent_id": TEXT_OR_NONE,
-    "tags": {"type": "array"},
-    "options": OBJECT,
+    "tags": validation.TAGS,
+    "options": validation.IMMUTABLE,
 }
 
 
@@ -39,7 +41,7 @@ def project_view(row: Row, base: str) -> dict[str, Any]:
         "enabled": bool(row["enabled"]),
         "parent_id": row["parent_id"],
         "is_domain": bool(row["is_domain"]),
-        "tags": loads(row["tags"]),
+        "tags": sorted(loads(row["tags"])),
         "options": loads(row["options"]),
         "links": {"self": f"{base}/projects/{row['id']}"},
     }
@@ -136,6 +138,14 @@ class Project(Resource):
             raise faults.not_found("project", project_id)
         view = project_view(row, self.base)
         params = query(req)
+        for kind in ("parents", "subtree"):
+            if f"{kind}_as_list" in params and f"{kind}_as_ids" in params:
+                raise faults.bad_request(f"Cannot use {kind}_as_list and {kind}_as_ids query params at the same time.")
+        if "subtree_as_ids" in params:
+            children = await self.keystone.projects.find(parent_id=project_id)
+            view["subtree"] = {child["id"]: None for child in children} or None
+        if "parents_as_ids" in params:
+            view["parents"] = None
         if "parents_as_list" in params:
             view["parents"] = []
         if "subtree_as_list" in params:
@@ -148,10 +158,13 @@ class Project(Resource):
         row = await self._row(project_id)
         if not (caller.is_admin or caller.may_in_domain("manager", row["domain_id"])):
             raise faults.forbidden("identity:update_project")
-        project = validation.members(await self.app.body(req), "project")
+        body = await self.app.body(req)
+        project = validation.members(body, "project") if body else {}  # keystone takes an empty document for no change
         validation.check(project, "project", _PROPERTIES)
         for name in ("domain_id", "parent_id", "is_domain"):
             if name in project and project[name] != project_view(row, self.base)[name]:
+                if name == "domain_id":
+                    raise faults.bad_request("Cannot change Domain ID")
                 raise faults.refused(f"Update of `{name}` is not allowed.")
         try:
             await change(self, row, project)
@@ -165,7 +178,7 @@ class Project(Resource):
             await self.keystone.revocations.add(self.keystone.now_us(), project_id=project_id)
         changed = await self._row(project_id)
         extra = loads(changed["extra"])
-        self.show(resp, {"project": {**project_view(changed, self.base), **({"extra": extra} if extra else {})}})
+        self.show(resp, {"project": {**project_view(changed, self.base), "extra": extra}})
 
     async def on_delete(self, req: Request, resp: Response, project_id: str) -> None:
         caller = await self.keystone.caller(req)

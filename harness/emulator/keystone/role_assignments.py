@@ -33,6 +33,16 @@ class RoleAssignments(Resource):
         if not (caller.is_admin or caller.is_system_reader):
             raise faults.forbidden("identity:list_role_assignments")
         params = query(req)
+        if "user.id" in params and "group.id" in params:
+            given = ", ".join(f"({name!r}, {value!r})" for name, value in params.items())
+            raise faults.bad_request(
+                f"ImmutableMultiDict([{given}]) is valid under each of {{'required': ['group.id']}}, "
+                "{'required': ['user.id']}"
+            )
+        if "scope.project.id" in params and "scope.domain.id" in params:
+            raise faults.bad_request("Specify a domain or project, not both")
+        if "include_subtree" in params and "scope.project.id" not in params:
+            raise faults.bad_request("'scope.project.id' is a dependency of 'include_subtree'")
         effective = "effective" in params and flag(params["effective"])
         with_names = "include_names" in params and flag(params["include_names"])
         if effective and "group.id" in params:

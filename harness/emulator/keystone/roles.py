@@ -175,10 +175,9 @@ class TargetRole(TargetRoles):
         return f"identity:{verb}_system_grant_for_{self.actor}"
 
     def _no_grant(self, grant: Grant) -> ApiError:
-        where = "None" if self.target == SYSTEM else grant.target_id
         return faults.token_not_found(
             f"Could not find role assignment with role: {grant.role_id}, user or group: {grant.actor_id}, "
-            f"project, domain, or system: {where}."
+            f"project, domain, or system: {grant.target_id}."
         )
 
 

@@ -3,6 +3,7 @@
 Checked against keystone 30.0.0 on 2026-11-22.
 """
 
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -39,6 +40,8 @@ _REGION_PROPERTIES = {
     "description": validation.TEXT_OR_NONE,
     "parent_region_id": validation.TEXT_OR_NONE,
 }
+_URL_NAME = re.compile(r"[$%]\((\w+)\)s")
+_URL_NAMES = ("tenant_id", "project_id", "user_id", "public_bind_host", "admin_bind_host", "compute_host")
 
 
 def service_view(row: Row, base: str) -> dict[str, Any]:
@@ -75,6 +78,13 @@ def region_view(row: Row, base: str) -> dict[str, Any]:
         "parent_region_id": row["parent_region_id"],
         "links": {"self": f"{base}/regions/{row['id']}"},
     }
+
+
+def _check_url(given: dict[str, Any]) -> None:
+    """Only names that every token can fill in. Raises: ApiError 400."""
+    url = given.get("url")
+    if isinstance(url, str) and any(name not in _URL_NAMES for name in _URL_NAME.findall(url)):
+        raise faults.bad_request(f"Cannot create an endpoint with an invalid URL: {url}.")
 
 
 class Services(Resource):
@@ -143,6 +153,7 @@ class Endpoints(Resource):
     async def on_post(self, req: Request, resp: Response) -> None:
         await self.keystone.admin(req, "create_endpoint")
         given = validation.members(await self.app.body(req), "endpoint")
+        _check_url(given)
         validation.check(given, "endpoint", _ENDPOINT_PROPERTIES, ("interface", "service_id", "url"))
         if await self.keystone.services.get(given["service_id"]) is None:
             raise faults.missing("endpoint service_id", "service table")

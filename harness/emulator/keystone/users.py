@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete
 
 from harness.emulator.database import DBDuplicateEntry, Statement, upsert
 from harness.emulator.http import ApiError
-from harness.emulator.keystone import faults, passwords, validation
+from harness.emulator.keystone import faults, passwords, schema_errors, validation
 from harness.emulator.keystone.auth import check_password
 from harness.emulator.keystone.auth_resources import views_of_projects
 from harness.emulator.keystone.groups import group_view
@@ -33,7 +33,7 @@ _PROPERTIES = {
     "default_project_id": validation.TEXT_OR_NONE,
     "password": validation.TEXT_OR_NONE,
     "enabled": validation.BOOLEAN,
-    "options": validation.OBJECT,
+    "options": validation.USER_OPTIONS,
 }
 _SET_PASSWORD = upsert(password, ("user_id",))
 _DROP_PASSWORD = Statement(delete(password).where(password.c.user_id == bindparam("user_id")))
@@ -78,9 +78,9 @@ class Users(Resource):
         self.show_list(req, resp, "users", views, ("name", "domain_id", "enabled"))
 
     async def on_post(self, req: Request, resp: Response) -> None:
-        caller = await self.keystone.caller(req)
         given = validation.members(await self.app.body(req), "user")
         validation.check(given, "user", _PROPERTIES, ("name",))
+        caller = await self.keystone.caller(req)
         domain_id = given.get("domain_id") or caller.token.domain_id
         if domain_id is None:
             domain_id = caller.project["domain"]["id"] if caller.project else "default"
@@ -130,9 +130,11 @@ class User(Resource):
     async def on_patch(self, req: Request, resp: Response, user_id: str) -> None:
         row = await self._managed(req, user_id, "update_user")
         given = validation.members(await self.app.body(req), "user")
+        if not given:
+            raise faults.bad_request("Invalid input for field/attribute user. Value: {}. {} should be non-empty")
         validation.check(given, "user", _PROPERTIES)
         if "domain_id" in given and given["domain_id"] != row["domain_id"]:
-            raise faults.refused("Update of `domain_id` is not allowed.")
+            raise faults.bad_request("Cannot change Domain ID")
         values: dict[str, Any] = {name: given[name] for name in ("name", "default_project_id") if name in given}
         if "enabled" in given:
             values["enabled"] = int(given["enabled"])
@@ -144,7 +146,7 @@ class User(Resource):
         try:
             await self.keystone.users.change(user_id, **values)
         except DBDuplicateEntry:
-            raise _conflict(given["name"], row["domain_id"]) from None
+            raise faults.conflict("user", f"Duplicate entry found with name {given['name']}") from None
         if given.get("password") is not None:
             await set_password(self, user_id, given["password"])
         if given.get("password") is not None or given.get("enabled") is False:
@@ -182,11 +184,9 @@ class UserPassword(Resource):
     """`POST /v3/users/{user_id}/password`: no token needed, the old password is the proof."""
 
     async def on_post(self, req: Request, resp: Response, user_id: str) -> None:
-        given = validation.members(await self.app.body(req), "user")
-        validation.check(
-            given, "user", {"original_password": validation.TEXT, "password": validation.TEXT},
-            ("original_password", "password"),
-        )  # fmt: skip
+        body = await self.app.body(req)
+        given = body.get("user", {})
+        schema_errors.check(given, schema_errors.PASSWORD_CHANGE)
         row = await self.keystone.users.get(user_id)
         if (
             row is None

@@ -93,7 +93,7 @@ class Agent:
         self._app.json(resp, {"agent": shown})
 
     async def on_put(self, req: Request, resp: Response, identity: str) -> None:
-        values = RESOURCE.updated(await self._app.body(req, required=False))
+        values = RESOURCE.updated(await self._app.body(req, required=False), req.context.caller)
         await self._get(req, identity)
         policy.require_admin(req.context.caller, "update_agent")
         if "admin_state_up" in values:

@@ -19,6 +19,7 @@ from harness.emulator.neutron import (
     security_groups,
     subnets,
 )
+from harness.emulator.neutron.absent import ABSENT, Absent, AbsentItem
 from harness.emulator.neutron.agent_api import Agent, Agents
 from harness.emulator.neutron.availability import AvailabilityZones, IpAvailabilities, IpAvailability
 from harness.emulator.neutron.discovery import Extension, Extensions, Root, Versions
@@ -30,13 +31,36 @@ from harness.emulator.neutron.tags import Tag, Tags
 from harness.emulator.runtime import Runtime
 
 
+class NeutronApp(ServiceApp):
+    """Paths may end in `.json`; a wrong method is refused without saying which would be right."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"].endswith(".json"):
+            scope = {**scope, "path": scope["path"].removesuffix(".json")}
+        await super().__call__(scope, receive, send)
+
+    async def process_response(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: object, req_succeeded: bool
+    ) -> None:
+        await super().process_response(req, resp, resource, req_succeeded)
+        if resp.status_code == 405:
+            resp.delete_header("Allow")
+        if _is_public(req.path):
+            resp.delete_header("x-openstack-request-id")
+
+
+def _is_public(path: str) -> bool:
+    """What is under no version needs no token."""
+    return not path.startswith("/v2.0")
+
+
 def application(runtime: Runtime) -> ServiceApp:
     """The ASGI application of neutron's port."""
-    app = ServiceApp(
+    app = NeutronApp(
         runtime,
         service="neutron",
         error_body=errors.error_body,
-        public={"/"},
+        public=_is_public,
         routing_error=_routing_error,
         unexpected=lambda _error: ApiError(500),
         malformed_body=lambda _reason: errors.bad_request("Body contains invalid data"),
@@ -64,12 +88,15 @@ def application(runtime: Runtime) -> ServiceApp:
     app.route("/v2.0/quotas/{project_id}", quota)
     for name in ("default", "details"):
         app.route(f"/v2.0/quotas/{{project_id}}/{name}", quota, suffix=name)
-        app.route(f"/v2.0/quotas/{{project_id}}/{name}.json", quota, suffix=name)
+    for singular, collection in ABSENT:
+        app.route(f"/v2.0/{collection.replace('_', '-')}", Absent(app, singular, collection))
+        app.route(f"/v2.0/{collection.replace('_', '-')}/{{identity}}", AbsentItem(singular))
+    app.route("/v2.0/service-providers", Absent(app, "service_provider", "service_providers"))
     return app
 
 
 def _routing_error(status: int, req: falcon.asgi.Request) -> ApiError:
-    if status == 404 and not req.path.startswith("/v2.0"):
+    if status == 404 and _is_public(req.path):
         return ApiError(404, body=b'{"code": 404, "title": "Not Found", "description": null}')
     return ApiError(status)
 

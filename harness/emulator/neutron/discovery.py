@@ -21,12 +21,14 @@ class Versions:
 
 
 class Root:
-    """`/v2.0/`: the core collections."""
+    """`/v2.0/`: the core collections. Without its slash neutron does not know the path."""
 
     def __init__(self, app: ServiceApp) -> None:
         self._app = app
 
     async def on_get(self, req: Request, resp: Response) -> None:
+        if not req.scope["path"].endswith("/"):
+            raise ApiError(404)
         base = f"{_base(req)}/v2.0"
         resources = [
             {"name": name, "collection": many, "links": [{"rel": "self", "href": f"{base}/{many}"}]}
@@ -43,6 +45,11 @@ class Extensions:
 
     async def on_get(self, req: Request, resp: Response) -> None:
         self._app.json(resp, {"extensions": EXTENSIONS})
+
+    async def on_put(self, req: Request, resp: Response) -> None:
+        raise ApiError(404)
+
+    on_post = on_delete = on_put
 
 
 class Extension:

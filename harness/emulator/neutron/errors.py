@@ -74,6 +74,7 @@ def attribute_forbidden(action: str, names: Iterable[str]) -> ApiError:
 _NOT_FOUND = {
     "network": ("NetworkNotFound", "Network {} could not be found."),
     "subnet": ("SubnetNotFound", "Subnet {} could not be found."),
+    "subnetpool": ("SubnetPoolNotFound", "Subnet pool {} could not be found."),
     "port": ("PortNotFound", "Port {} could not be found."),
     "security_group": ("SecurityGroupNotFound", "Security group {} does not exist"),
     "security_group_rule": ("SecurityGroupRuleNotFound", "Security group rule {} does not exist"),

@@ -7,14 +7,14 @@ from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select, up
 
 from harness.emulator import timestamps
 from harness.emulator.database import DBDuplicateEntry, Row, Statement
+from harness.emulator.database.together import Together
 from harness.emulator.http import Caller
 from harness.emulator.neutron import errors, policy, quotas, schema, security_groups
 from harness.emulator.neutron.attributes import Attribute, Resource, Values, standard
 from harness.emulator.neutron.queries import Condition
 from harness.emulator.neutron.retry import StaleDataError
 from harness.emulator.neutron.service import Neutron, new_id
-from harness.emulator.database.together import Together
-from harness.emulator.neutron.validation import not_negative, text, to_bool, to_int
+from harness.emulator.neutron.validation import not_negative, text, texts, to_bool, to_int, zone_hints
 
 MTU_MAX = 1500  # global_physnet_mtu
 VXLAN_OVERHEAD = 50
@@ -70,7 +70,7 @@ RESOURCE = Resource(
         Attribute(
             "provider:segmentation_id", "int", "segmentation_id", post=True, put=True, convert=to_int, filters=True
         ),
-        Attribute("availability_zone_hints", "json", post=True, sorts=True),
+        Attribute("availability_zone_hints", "json", post=True, check=texts, convert=zone_hints, sorts=True),
         Attribute("availability_zones", ""),
         Attribute("ipv4_address_scope", ""),
         Attribute("ipv6_address_scope", ""),
@@ -207,6 +207,8 @@ async def change(neutron: Neutron, caller: Caller, network_id: str, values: Valu
             text_ = f"MTU of {network_id} is not valid, subnet requires a minimum of {IPV4_MTU_MIN}"
             raise errors.neutron(409, "NetworkMTUSubnetConflict", text_)
     changes = {RESOURCE.by_name[name].column or name: _stored(value) for name, value in values.items()}
+    if all(row[name] == value for name, value in changes.items()):
+        return view(row, caller)
     changes["updated_at"] = timestamps.utcnow_iso()
     changes["revision_number"] = row["revision_number"] + 1
     if not await neutron.database.execute(UPDATE, which=network_id, was=row["revision_number"], **changes):

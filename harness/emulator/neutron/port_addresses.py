@@ -111,7 +111,7 @@ async def _pick(neutron: Neutron, subnet: Subnet) -> Chosen:
 async def _asked_for(neutron: Neutron, subnets: list[tuple[Subnet, Row]], fixed: dict[str, Any], mac: str) -> Chosen:
     subnet_id, address = fixed.get("subnet_id"), fixed.get("ip_address")
     if subnet_id is None and address is None:
-        raise errors.invalid_input("IP allocation requires subnets for network")
+        raise errors.invalid_input("IP allocation requires subnet_id or ip_address")
     if subnet_id is not None:
         found = next(((s, row) for s, row in subnets if s.id == subnet_id), None)
         if found is None:

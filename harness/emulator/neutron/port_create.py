@@ -1,5 +1,6 @@
 """Making ports: one read of all that the port depends on, one write of the port, its addresses and its groups."""
 
+import ipaddress
 import re
 from typing import Any
 
@@ -103,8 +104,18 @@ def address_pairs(pairs: list[Any] | None, mac: str) -> list[dict[str, str]]:
     for pair in pairs or ():
         if not isinstance(pair, dict) or not pair.get("ip_address"):
             raise errors.neutron(400, "AllowedAddressPairsMissingIP", "AllowedAddressPair must contain ip_address")
+        if _is_no_range(pair["ip_address"]):
+            raise errors.bad_request(f"'{pair['ip_address']}' is not a valid IP address")
         found.append({"mac_address": pair.get("mac_address") or mac, "ip_address": pair["ip_address"]})
     return found
+
+
+def _is_no_range(value: Any) -> bool:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return True
+    return False
 
 
 def dhcp_options(options: list[Any] | None) -> list[dict[str, Any]]:

@@ -37,9 +37,15 @@ async def change(neutron: Neutron, caller: Caller, port_id: str, values: Values)
         changes["profile"] = _json(values["binding:profile"] or {})
     if "mac_address" in values:
         changes["mac_address"] = _mac(row, values["mac_address"])
+    pairs = changes.get("allowed_address_pairs") or row["allowed_address_pairs"]
+    if values.get("port_security_enabled") is False and orjson.loads(pairs):
+        text = "Port Security must be enabled in order to have allowed address pairs on a port."
+        raise errors.neutron(409, "AddressPairAndPortSecurityRequired", text)
     groups = await _groups(neutron, row, values, changes)
     _bind(neutron, row, values, changes)
     fresh, dropped = await _addresses(neutron, row, values, changes)
+    if not (changes or fresh or dropped) and groups is None:
+        return ports.view(row, caller)
     changes["updated_at"] = timestamps.utcnow_iso()
     changes["revision_number"] = row["revision_number"] + 1
     await _write(neutron, row, changes, groups, fresh, dropped)

@@ -4,6 +4,7 @@ The statement depends on the shape of the query only (which filters, which order
 are parameters.
 """
 
+import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -139,7 +140,17 @@ def _converted(attribute: Attribute, values: list[str]) -> list[Any]:
         return [int(to_bool(value)) for value in values]
     if attribute.kind == "int":
         return [to_int(value) for value in values]
+    if attribute.name == "cidr":
+        for value in values:
+            _require_range(value)
     return values
+
+
+def _require_range(value: str) -> None:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise errors.invalid_input(f"{value} is not in a CIDR format") from None
 
 
 def _tagged(resource: Resource, name: str, values: list[str]) -> Condition:

@@ -145,11 +145,15 @@ async def change(database: Database, project_id: str, wanted: dict[str, Any]) ->
     for name in wanted:
         if name not in RESOURCES and name not in ("tenant_id", "project_id", "force", "check_limit"):
             raise errors.bad_request(f"Unrecognized attribute(s) '{name}'")
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"project_id": project_id, "resource": name, "limit": to_int(value)}
         for name, value in wanted.items()
         if name in RESOURCES
     ]
+    for row in rows:
+        if row["limit"] < -1:
+            given = row["limit"]
+            raise errors.invalid_attribute(str(row["resource"]), f"'{given}' is too small - must be at least '-1'.")
     await database.execute_many(_SET, rows)
 
 

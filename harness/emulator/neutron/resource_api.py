@@ -9,7 +9,7 @@ from sqlalchemy import Select
 
 from harness.emulator.database import Row
 from harness.emulator.http import Caller, ServiceApp
-from harness.emulator.neutron import queries
+from harness.emulator.neutron import errors, queries
 from harness.emulator.neutron.attributes import Resource, Values
 from harness.emulator.neutron.queries import Condition, ListQuery
 from harness.emulator.neutron.service import Neutron
@@ -79,6 +79,12 @@ class Collection:
         name = kind.resource.collection if bulk else kind.resource.singular
         self._app.json(resp, {name: views if bulk else views[0]}, 201)
 
+    async def on_put(self, req: Request, resp: Response) -> None:
+        """Neutron takes it for one without an id."""
+        raise errors.not_found(self._kind.resource.singular, "None")
+
+    on_delete = on_put
+
 
 class Item:
     """`/v2.0/<collection>/{id}`: show, change and delete."""
@@ -97,7 +103,7 @@ class Item:
 
     async def on_put(self, req: Request, resp: Response, identity: str) -> None:
         kind, neutron, caller = self._kind, self._neutron, req.context.caller
-        values = kind.resource.updated(await self._app.body(req, required=False))
+        values = kind.resource.updated(await self._app.body(req, required=False), caller)
         view = await neutron.retrying(lambda: kind.change(neutron, caller, identity, values.copy()))
         self._app.json(resp, {kind.resource.singular: view})
 

@@ -71,8 +71,10 @@ def scope(caller: Caller) -> list[Condition]:
 async def get(neutron: Neutron, caller: Caller, rule_id: str) -> Row:
     """Raises: ApiError 404, also when the rule is another project's."""
     row = await neutron.database.fetch_one(_BY_ID, id=rule_id)
-    if row is None or not (policy.is_global(caller) or row["project_id"] == caller.project_id):
+    if row is None:
         raise errors.not_found("security_group_rule", rule_id)
+    if not (policy.is_global(caller) or row["project_id"] == caller.project_id):
+        raise ApiError(404)  # the policy hides it behind a plain error
     return row
 
 
@@ -204,6 +206,8 @@ def _check_ports(values: Values, protocol: str | None) -> None:
         text_ = "Must also specify protocol if port range is given."
         raise errors.neutron(400, "SecurityGroupProtocolRequiredWithPorts", text_)
     if protocol in _WITH_PORTS:
+        if low == 0:
+            raise errors.neutron(400, "SecurityGroupInvalidPortValue", "Invalid value for port 0")
         if low is None or high is None or low > high:
             text_ = "For TCP/UDP protocols, port_range_min must be <= port_range_max"
             raise errors.neutron(400, "SecurityGroupInvalidPortRange", text_)

@@ -8,13 +8,14 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, or_, se
 
 from harness.emulator import timestamps
 from harness.emulator.database import Row, Statement
-from harness.emulator.http import Caller
+from harness.emulator.http import ApiError, Caller
 from harness.emulator.neutron import errors, networks, policy, quotas, schema
 from harness.emulator.neutron.attributes import REQUIRED, Attribute, Resource, Values, standard
 from harness.emulator.neutron.queries import Condition
 from harness.emulator.neutron.retry import StaleDataError
 from harness.emulator.neutron.service import Neutron, new_id
 from harness.emulator.neutron.validation import (
+    allocation_pools,
     host_routes,
     ip_address_or_none,
     name_servers,
@@ -53,7 +54,7 @@ RESOURCE = Resource(
         Attribute("prefixlen", "", post=True),
         Attribute("cidr", post=True, filters=True, sorts=True),
         Attribute("gateway_ip", post=True, put=True, convert=to_ip, check=ip_address_or_none, filters=True, sorts=True),
-        Attribute("allocation_pools", "json", post=True, put=True),
+        Attribute("allocation_pools", "json", post=True, put=True, check=allocation_pools),
         Attribute("dns_nameservers", "json", post=True, put=True, check=name_servers),
         Attribute("host_routes", "json", post=True, put=True, check=host_routes),
         Attribute("enable_dhcp", "bool", post=True, put=True, default=True, convert=to_bool, filters=True, sorts=True),
@@ -91,6 +92,7 @@ _UPDATE = Statement(
     )
 )
 _DELETE = Statement(delete(schema.subnets).where(schema.subnets.c.id == bindparam("which")))
+_NETWORK_BY_ID = Statement(select(schema.networks.c.id).where(schema.networks.c.id == bindparam("id")))
 _USED = Statement(
     select(schema.ipallocations.c.port_id).where(schema.ipallocations.c.subnet_id == bindparam("subnet_id")).limit(1)
 )
@@ -168,9 +170,14 @@ async def get(neutron: Neutron, caller: Caller, subnet_id: str) -> Row:
 async def create(neutron: Neutron, caller: Caller, values: Values) -> dict[str, Any]:
     """Make one subnet. Raises: ApiError; StaleDataError when the network changed in between."""
     network_id = values["network_id"]
-    network = await networks.get(neutron, caller, network_id)
+    network = await _network(neutron, caller, network_id)
     policy.require_member(caller, network["project_id"], "create_subnet")
     policy.require_attributes(caller, "create_subnet", values, ADMIN_ONLY)
+    if values.get("subnetpool_id"):
+        raise errors.not_found("subnetpool", values["subnetpool_id"])
+    for name in ("ipv6_ra_mode", "ipv6_address_mode"):
+        if values.get(name) and values["ip_version"] == 4:
+            raise errors.invalid_input(f"{name} is not valid when ip_version is 4")
     cidr = _range(values)
     gateway = _gateway(values, cidr)
     pools = _pools(values.get("allocation_pools"), cidr, gateway)
@@ -219,6 +226,16 @@ async def create(neutron: Neutron, caller: Caller, values: Values) -> dict[str, 
     return view({**row, "router_external": network["router_external"]})
 
 
+async def _network(neutron: Neutron, caller: Caller, network_id: str) -> Row:
+    """The network of a new subnet. Neutron's policy judges its owner first: a foreign one is forbidden, not missing."""
+    try:
+        return await networks.get(neutron, caller, network_id)
+    except ApiError:
+        if await neutron.database.fetch_one(_NETWORK_BY_ID, id=network_id) is not None:
+            raise errors.forbidden("rule:create_subnet") from None
+        raise
+
+
 async def change(neutron: Neutron, caller: Caller, subnet_id: str, values: Values) -> dict[str, Any]:
     """Raises: ApiError; StaleDataError when the subnet changed in between."""
     row = await get(neutron, caller, subnet_id)
@@ -234,6 +251,8 @@ async def change(neutron: Neutron, caller: Caller, subnet_id: str, values: Value
     for name, value in values.items():
         kind = RESOURCE.by_name[name].kind
         changes[name] = int(value) if kind == "bool" else _json(none_to_list(value)) if kind == "json" else value
+    if all(row[name] == value for name, value in changes.items()):
+        return view(row)
     changes["updated_at"] = timestamps.utcnow_iso()
     changes["revision_number"] = row["revision_number"] + 1
     if not await neutron.database.execute(_UPDATE, which=subnet_id, was=row["revision_number"], **changes):
@@ -279,8 +298,6 @@ def _range(values: Values) -> Range:
         text_ = "Bad subnets request: a subnetpool must be specified in the absence of a cidr."
         raise errors.neutron(400, "BadRequest", text_)
     try:
-        if "/" not in given:
-            raise ValueError(given)
         cidr = ipaddress.ip_network(given, strict=False)
     except (TypeError, ValueError):
         raise errors.invalid_input(f"{given} is not in a CIDR format") from None

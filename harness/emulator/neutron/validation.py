@@ -102,7 +102,45 @@ def host_routes(value: Any) -> str | None:
         try:
             ipaddress.ip_network(route["destination"])
         except ValueError:
-            return f"'{route['destination']}' is not a valid IP subnet."
+            return f"'{route['destination']}' is not a valid CIDR."
+    return None
+
+
+def texts(value: Any) -> str | None:
+    """A list of strings, or nothing."""
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        return f"'{value}' is not a list."
+    return next((f"'{item}' is not a valid string." for item in value if not isinstance(item, str)), None)
+
+
+def zone_hints(value: Any) -> Any:
+    """Raises: 404 for a zone that there is not; anything but a list is for the check to refuse."""
+    if isinstance(value, list):
+        for zone in value:
+            if isinstance(zone, str) and zone != "nova":
+                raise errors.neutron(404, "AvailabilityZoneNotFound", f"AvailabilityZone {zone} could not be found.")
+    return value
+
+
+def allocation_pools(value: Any) -> str | None:
+    """Each with a start and an end, and nothing else."""
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        return None  # refused later, in other words
+    for pool in value:
+        if not isinstance(pool, dict):
+            return f"Invalid data format for IP pool: '{pool}'."
+        if set(pool) != {"start", "end"}:
+            given = ", ".join(f"'{name}'" for name in sorted(pool))
+            return (
+                f"Validation of dictionary's keys failed. Expected keys: {{'end', 'start'}} Provided keys: {{{given}}}."
+            )
+        for address in (pool["start"], pool["end"]):
+            if reason := ip_address(address):
+                return reason
     return None
 
 
