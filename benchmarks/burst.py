@@ -72,10 +72,12 @@ def burst(bench: Bench, count: int, name: str) -> tuple[float, float]:
     begun = time.monotonic()
     bench.post(bench.nova, name, count)
     states = bench.wait_ready(name, count)
-    taken, cpu = time.monotonic() - begun, meter.read()
+    taken, cpu, chunks = time.monotonic() - begun, meter.read(), meter.chunks()
     if states != {"ACTIVE": count}:
         raise RuntimeError(f"{count} servers were asked for, after {taken:.1f} s there are {states}")
     print(f"  {name}: {taken:.2f} s; CPU ms for each server: {by_process(cpu, count)}", flush=True)
+    shown = ", ".join(f"{process} {number / count:.1f}" for process, number in sorted(chunks.items()) if number)
+    print(f"    reads for each server: {shown}", flush=True)
     bench.delete(name)
     return taken, sum(cpu.values())
 
