@@ -7,13 +7,13 @@ import orjson
 from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, insert, or_, select, update
 
 from harness.emulator.database import Row, Statement, in_list
+from harness.emulator.database.together import Together
 from harness.emulator.http import Caller
 from harness.emulator.neutron import errors, networks, policy, schema
 from harness.emulator.neutron.attributes import REQUIRED, Attribute, Resource, Values, standard
 from harness.emulator.neutron.binding import OVS_AGENT
 from harness.emulator.neutron.queries import Condition
 from harness.emulator.neutron.service import Neutron
-from harness.emulator.database.together import Together
 from harness.emulator.neutron.validation import (
     dictionary_or_none,
     fixed_ips,

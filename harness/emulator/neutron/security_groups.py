@@ -8,13 +8,13 @@ from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 
 from harness.emulator import timestamps
 from harness.emulator.database import DBDuplicateEntry, Row, Statement, in_list
+from harness.emulator.database.together import Together
 from harness.emulator.http import Caller
 from harness.emulator.neutron import errors, policy, quotas, schema
 from harness.emulator.neutron.attributes import Attribute, Resource, Values, standard
 from harness.emulator.neutron.queries import Condition
 from harness.emulator.neutron.retry import StaleDataError
 from harness.emulator.neutron.service import Neutron, new_id
-from harness.emulator.database.together import Together
 from harness.emulator.neutron.validation import text, to_bool
 
 DEFAULT_NAME = "default"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from harness.emulator.database import Statement, in_list
+from harness.emulator.in_flight import for_each
 from harness.emulator.messaging import CallContext, RemoteError
 from harness.emulator.nova import instances, quota, states
 from harness.emulator.nova.errors import MaxRetriesExceeded, NovaError, NoValidHost, TooManyInstances
@@ -91,8 +92,11 @@ class Conductor(ObjectStore):
         if refusal is not None:
             await self._refuse(created, refusal, tags)
             raise refusal
-        for row, host_list, cell_id in created:
-            await self._send(context, row, host_list, cell_id, spec, image, requested_networks, tags)
+
+        async def send(one: tuple[dict[str, Any], list[dict[str, Any]], int]) -> None:
+            await self._send(context, *one, spec, image, requested_networks, tags)
+
+        await for_each(created, send)
 
     async def build_instances(
         self,

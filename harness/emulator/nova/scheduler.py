@@ -1,4 +1,4 @@
-"""nova-scheduler: chooses a host for each instance and claims its resources in placement, one claim at a time."""
+"""nova-scheduler: chooses a host for each instance and claims its resources in placement, a few claims in flight."""
 
 import asyncio
 import heapq
@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import select
 
 from harness.emulator.database import Statement, in_list
+from harness.emulator.in_flight import for_each
 from harness.emulator.messaging import CallContext
 from harness.emulator.nova.compute_api import has_reported, oldest_report
 from harness.emulator.nova.errors import NoValidHost
@@ -184,36 +185,32 @@ class Scheduler:
         largest = {name: max((host.free.get(name, 0) for host in hosts), default=1) or 1 for name in wanted}
         heap = [(host.shunned - host.weight(largest), host.order, host) for host in hosts]
         heapq.heapify(heap)
-        chosen: list[_Host] = []
-        for uuid in instance_uuids:
-            host = await self._claim_best(heap, wanted, spec, uuid, context)
-            if host is None:
-                raise NoValidHost("There are not enough hosts available.")
-            claimed.append(uuid)
-            chosen.append(host)
-            if host.has_room(wanted):
-                heapq.heappush(heap, (host.shunned - host.weight(largest), host.order, host))
+        chosen: dict[str, _Host] = {}
+        full: set[_Host] = set()
+
+        async def choose(uuid: str) -> None:
+            """The best host that can be claimed. Its share is counted out at once: the next claim does not wait."""
+            while heap:
+                host = self._take(heap)
+                if host in full:
+                    continue
+                host.take(wanted)
+                if host.has_room(wanted):
+                    heapq.heappush(heap, (host.shunned - host.weight(largest), host.order, host))
+                if await self._claim(host, uuid, spec, context):
+                    claimed.append(uuid)
+                    chosen[uuid] = host
+                    return
+                full.add(host)
+            raise NoValidHost("There are not enough hosts available.")
+
+        await for_each(instance_uuids, choose)
         # As in Nova no host that anything of this request goes to is an alternate, and all get the same ones.
-        taken = set(chosen)
+        taken = set(chosen.values()) | full
         unclaimed = (entry for entry in heap if entry[2] not in taken)
         best = heapq.nsmallest(self.settings.scheduler_max_attempts - 1, unclaimed)
         alternates = [entry[2].selection() for entry in best]
-        return [[host.selection(), *alternates] for host in chosen]
-
-    async def _claim_best(
-        self,
-        heap: list[tuple[float, int, _Host]],
-        wanted: Mapping[str, int],
-        spec: Mapping[str, Any],
-        uuid: str,
-        context: CallContext,
-    ) -> _Host | None:
-        while heap:
-            host = self._take(heap)
-            if await self._claim(host, uuid, spec, context):
-                host.take(wanted)
-                return host
-        return None
+        return [[chosen[uuid].selection(), *alternates] for uuid in instance_uuids]
 
     def _take(self, heap: list[tuple[float, int, _Host]]) -> _Host:
         """The best host, or one of the best `host_subset_size` by lot."""
