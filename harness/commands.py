@@ -18,7 +18,6 @@ from harness import checkers
 from harness.cloud import janitor, session
 from harness.cloud.errors import CloudError
 from harness.control import Link, connect
-from harness.core.units import duration_ns
 from harness.experiment import Cloud, ExperimentInvalid, json_schema, load
 from harness.fingerprint import fingerprint
 from harness.plan import check_faults, check_scenarios, make_plan
@@ -50,7 +49,6 @@ def run(options: argparse.Namespace) -> int:
         experiment.targets = {**experiment.targets, **load_targets(options.targets)}
     check_targets(experiment.targets, options.targets or options.experiment)
     plan = make_plan(source)
-    plan["abort_after_ns"] = duration_ns(experiment.limits.abort_after)
     venue = Venue(experiment.cloud, experiment)
     check_faults(source, plan, venue.known_targets())
     _check_free(options.metrics_port)
@@ -183,6 +181,10 @@ def clean(options: argparse.Namespace) -> int:
     if options.run is not None:
         run_dir = RunDirectory.open(options.run)
         described = run_dir.read_json("run.json")
+        if not isinstance(described, dict) or not {"run_id", "cloud"} <= described.keys():
+            raise RunDirectoryError(
+                f"{options.run}/run.json does not say of which run and cloud it is; give --mark and --cloud instead"
+            )
         mark, entry = mark or f"squall-{described['run_id']}", entry or described.get("cloud")
         if not entry:
             print(f"nothing to clean: {described.get('venue', 'its cloud')} went away with the run")

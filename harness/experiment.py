@@ -17,8 +17,9 @@ from harness.core.units import duration_ns, ratio
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}$")]
 Duration = Annotated[str, Meta(pattern=r"^\d+(\.\d+)? ?(us|ms|s|min|h)$", examples=["12 s", "50 ms"])]
-Positive = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
+_MOST_ELEMENTS = 10_000
+Positive = Annotated[float, Meta(gt=0, le=1_000_000)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class Part(Struct, forbid_unknown_fields=True, rename={"duration": "for", "start": "from"}):
@@ -81,7 +82,7 @@ class Burst(Part, tag_field="kind", tag="burst"):
 
 
 class Ramp(Part, tag_field="kind", tag="ramp"):
-    start: Annotated[float, Meta(ge=0)]
+    start: Annotated[float, Meta(ge=0, le=1_000_000)]
     to: Positive
 
 
@@ -174,7 +175,7 @@ class Experiment(Part, kw_only=True):
     version: Literal[1]
     name: Name
     title: str = ""
-    seed: int = 1
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
     time_scale: Annotated[float, Meta(gt=0, le=1)] = 1.0
     cloud: Cloud
     client: Client = msgspec.field(default_factory=Client)
@@ -205,20 +206,22 @@ def load(path: Path) -> "Source":
 
 
 def parse(text: str, file: str) -> "Source":
+    lines: dict[str, int] = {}
     try:
         node = yaml.compose(text, yaml.SafeLoader)
+        if node is None:
+            raise ExperimentInvalid(f"{file}:1: the file is empty; wanted an experiment, see experiments/")
+        _map_lines(node, "$", lines, file)
+        source = Source(text, file, lines)
+        raw = _Loader(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ExperimentInvalid(f"{file}:{line}: not YAML: {error.problem}") from error
-    lines: dict[str, int] = {}
-    if node is None:
-        raise ExperimentInvalid(f"{file}:1: the file is empty; wanted an experiment, see experiments/")
-    _map_lines(node, "$", lines, file)
-    source = Source(text, file, lines)
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ExperimentInvalid(f"{file}: {error}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ExperimentInvalid(f"{file}:{line}: not YAML: {error.reason}: {error.character:#x}") from error
+    except (RecursionError, ValueError, OverflowError) as error:
+        raise ExperimentInvalid(f"{file}: not YAML that can be read: {' '.join(str(error).split())}") from error
     try:
         source.experiment = msgspec.convert(raw, Experiment)
     except msgspec.ValidationError as error:
@@ -270,6 +273,8 @@ def _plain_words(message: str, value: object, path: str) -> str:
         message = "Expected 1"
     elif message.startswith("Invalid value"):
         message = f"Expected one of {', '.join(kind.__struct_config__.tag for kind in get_args(Arrivals))}"
+    if message.startswith("Invalid enum value"):
+        message = "Expected a word of those that docs/experiments.md lists"
     message = re.sub(r"^Expected (.*?)(, got .*)?$", r"wanted \1", message).replace("`", "'")
     return f"{message}; got {value!r}"
 
@@ -284,8 +289,21 @@ def _value_at(raw: Any, path: str) -> object:
     return raw
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads `1e-3` as the number that everybody means; YAML 1.1 wants `1.0e-3`."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
 def _map_lines(node: yaml.Node, path: str, lines: dict[str, int], file: str) -> None:
     lines[path] = node.start_mark.line + 1
+    if len(lines) > _MOST_ELEMENTS:
+        raise ExperimentInvalid(
+            f"{file}: wanted at most {_MOST_ELEMENTS:,} elements, aliases counted where they are used"
+        )
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:

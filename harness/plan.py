@@ -31,6 +31,13 @@ def make_plan(source: Source) -> dict[str, Any]:
     Returns: a JSON object; times are integer ns from the run's epoch, `*_s` are float seconds.
     Raises:  ExperimentInvalid, naming the line, when parts of the experiment contradict each other or it is too short.
     """
+    try:
+        return _plan(source)
+    except ValueError as error:  # of a quantity, such as a duration beyond all bounds
+        raise ExperimentInvalid(f"{source.file}: {error}") from error
+
+
+def _plan(source: Source) -> dict[str, Any]:
     experiment = source.experiment
     if (experiment.cloud.emulator is None) == (experiment.cloud.name is None):
         source.refuse("$.cloud", "wanted exactly one of 'emulator' and 'name'")
@@ -48,6 +55,7 @@ def make_plan(source: Source) -> dict[str, Any]:
         "faults": _faults(source, phases),
         "slos": [],
         "limits": msgspec.to_builtins(experiment.limits),
+        "abort_after_ns": duration_ns(experiment.limits.abort_after),
         "end_ns": end_ns,
         "drain_s": duration_ns(experiment.drain) / 1e9,
         "settle_s": duration_ns(experiment.settle) / 1e9 if experiment.settle else _SETTLE_S * experiment.time_scale,

@@ -256,9 +256,10 @@ class RunDirectory:
 
     def torn(self) -> dict[str, int]:
         """Segments whose end was lost, by file name, with the number of whole batches that were kept."""
-        recorded = (self.read_json("run.json") or {}).get("torn_segments")
-        if recorded is not None:
-            return dict(recorded)
+        document = self.read_json("run.json")
+        recorded = document.get("torn_segments") if isinstance(document, dict) else None
+        if isinstance(recorded, dict):
+            return recorded
         found: dict[str, int] = {}
         for table in TABLES:
             found.update(self._merge(table)[1])

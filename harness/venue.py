@@ -169,7 +169,10 @@ class Venue:
 def _emulator_settings(wanted: Emulator, experiment: Experiment) -> Settings:
     """Raises: ExperimentInvalid when the experiment names an unknown setting, or a value that it cannot have."""
     document: dict[str, Any] = {section: dict(values) for section, values in wanted.settings.items()}
-    build = {"low_s": duration_ns(wanted.build.low) / 1e9, "high_s": duration_ns(wanted.build.high) / 1e9}
+    try:
+        build = {"low_s": duration_ns(wanted.build.low) / 1e9, "high_s": duration_ns(wanted.build.high) / 1e9}
+    except ValueError as error:
+        raise ExperimentInvalid(f"cloud.emulator.build: {error}") from error
     document.setdefault("nova", {})["build"] = build
     document.setdefault("hypervisors", {})["count"] = wanted.hypervisors
     document.setdefault("database", {})["group_commit"] = wanted.group_commit

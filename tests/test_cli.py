@@ -18,26 +18,9 @@ from faults.fault import UndoRecord
 from faults.journal import Journal
 from harness.cli import main
 from harness.emulator.postgres import SYSTEM_PLACES
+from tests.sample import GOOD
 
 ROOT = Path(__file__).resolve().parent.parent
-GOOD = """\
-version: 1
-name: small
-cloud: {emulator: {hypervisors: 5}}
-phases:
-  - {name: baseline, kind: baseline, for: 20 s}
-  - name: storm
-    kind: fault
-    for: 20 s
-    faults:
-      - {fault: database.hang, target: database, after: 2 s, for: 3 s}
-  - {name: after, kind: recovery, for: 20 s}
-swarms:
-  - {name: reads, scenario: background, arrivals: {kind: poisson, rate: 10}}
-slos:
-  - {phase: baseline, route: "GET /servers", measure: response_p95, at_most: 500 ms}
-  - {measure: time_to_recover, at_most: 10 s}
-"""
 HANG = "{fault: database.hang, target: database, after: 2 s, for: 3 s}"
 # The same without a fault, so that any cloud will do.
 CALM = GOOD.replace(f"\n    faults:\n      - {HANG}", "").replace("\n  - {measure: time_to_recover, at_most: 10 s}", "")
@@ -114,9 +97,13 @@ def experiment(tmp_path: Path, instead_of: str, write: str) -> Path:
         ),
         ("response_p95", "response_p99.99", "too short to be able to fail"),
         ("at_most: 10 s", "at_most: 10 min", "too short to be able to fail"),
-        ("{emulator: {hypervisors: 5}}", "{}", "experiment.yaml:3: cloud: wanted exactly one of 'emulator' and 'name'"),
-        ("{emulator: {hypervisors: 5}}", "{emulator: {settings: {nova: {bild: 1}}}}", "cloud.emulator.settings"),
-        ("hypervisors: 5", "hypervisors: 5, truth: {lost_casts: 1}", "lost_casts"),
+        (
+            "{emulator: {hypervisors: 10}}",
+            "{}",
+            "experiment.yaml:3: cloud: wanted exactly one of 'emulator' and 'name'",
+        ),
+        ("{emulator: {hypervisors: 10}}", "{emulator: {settings: {nova: {bild: 1}}}}", "cloud.emulator.settings"),
+        ("hypervisors: 10", "hypervisors: 10, truth: {lost_casts: 1}", "lost_casts"),
     ],
 )
 def test_a_wrong_experiment_is_refused(
@@ -259,6 +246,26 @@ def test_commands_about_runs_want_a_run(refused: Refusal, tmp_path: Path) -> Non
     assert "--mark and --cloud" in refused("clean", "--cloud", "mine")
     assert "begins with 'squall-'" in refused("clean", "--cloud", "mine", "--mark", "s")
     assert "--mark and --cloud" in refused("clean", "--cloud", "mine", "--mark", "")
+
+
+@pytest.mark.parametrize("document", ["{}", "[1]", '{"run_id": 3', '{"run_id": "x"}'])
+def test_a_broken_run_directory_is_judged_as_far_as_it_goes_and_never_cleaned(
+    refused: Refusal, tmp_path: Path, capfd: pytest.CaptureFixture[str], document: str
+) -> None:
+    run = tmp_path / "run"
+    for name in ("segments", "tables", "ledger"):
+        (run / name).mkdir(parents=True)
+    (run / "run.json").write_text(document)
+    (run / "plan.json").write_text('{"phases": 3}')
+    (run / "faults.jsonl").write_text("garbage")
+    (run / "ledger" / "worker-0.jsonl").write_text('{"x":')
+    (run / "segments" / "requests-worker-0.arrows").write_bytes(bytes(range(256)))
+    (run / "tables" / "operations.parquet").write_bytes(bytes(range(256)))
+    assert main(["audit", str(run)]) == 3
+    said = capfd.readouterr()
+    assert "plan.json" in said.out
+    assert "Traceback" not in said.err
+    assert "run.json" in refused("clean", run)
 
 
 def test_there_must_be_a_run_to_stop(refused: Refusal, tmp_path: Path) -> None:

@@ -6,31 +6,14 @@ import pytest
 
 from harness.experiment import ExperimentInvalid, json_schema, load, parse
 from harness.plan import make_plan
+from tests.sample import GOOD
 
-GOOD = """\
-version: 1
-name: small
-cloud: {emulator: {hypervisors: 10}}
-phases:
-  - {name: baseline, kind: baseline, for: 20 s}
-  - name: storm
-    kind: fault
-    for: 20 s
-    faults:
-      - {fault: database.hang, target: database, after: 2 s, for: 3 s}
-  - {name: after, kind: recovery, for: 20 s}
-swarms:
-  - {name: reads, scenario: background, arrivals: {kind: poisson, rate: 10}}
-  - name: burst
-    scenario: burst
-    arrivals: {kind: burst, count: 1}
-    at: {phase: storm, after: 1 s}
-    options: {servers: 100}
-slos:
-  - {phase: baseline, route: "GET /servers", measure: response_p95, at_most: 500 ms}
-  - {fault: database.hang, measure: time_to_recover, at_most: 10 s}
-limits: {max_servers: 200}
-"""
+# Ten to the ninth elements when its aliases are followed.
+BOMB = (
+    "[&a [x, x, x, x, x, x, x, x, x, x]"
+    + "".join(f", &{one} [{', '.join(['*' + other] * 10)}]" for other, one in zip("abcdefgh", "bcdefghi", strict=True))
+    + "]"
+)
 
 
 def test_every_experiment_that_we_ship_is_valid() -> None:
@@ -83,6 +66,24 @@ def test_the_plan_has_absolute_times() -> None:
         ("max_servers: 200", "max_servers: 50", "wanted at least the 100 servers that the bursts ask for; got 50"),
         ("response_p95", "response_p99.9", "too short to be able to fail this: wanted at least 1000 samples"),
         ("at_most: 10 s", "at_most: 60 s", "too short to be able to fail this: wanted more than 60 s of load after"),
+        ("rate: 10", "rate: .inf", "bad.yaml:13: swarms[0].arrivals.rate: wanted 'float' <= 1000000.0; got inf"),
+        (
+            "rate: 10",
+            "rate: 1e9",
+            "bad.yaml:13: swarms[0].arrivals.rate: wanted 'float' <= 1000000.0; got 1000000000.0",
+        ),
+        ("for: 20 s}", "for: 99999999999999 h}", "wanted a duration from zero to a year; got '99999999999999 h'"),
+        ("name: small", "name: small\nseed: 99999999999999999999", "bad.yaml:3: seed: wanted 'int' <= 92233"),
+        ("name: small", "name: sm\0all", "bad.yaml:2: not YAML: special characters are not allowed: 0x0"),
+        ("name: small", "name: größe", "bad.yaml:2: name: wanted letters, digits"),
+        ("name: small", "name: &a [*a]", "bad.yaml: not YAML that can be read"),
+        ("name: small", f"name: {BOMB}", "bad.yaml: wanted at most 10,000 elements"),
+        ("name: small", "name: !!python/name:os.system x", "bad.yaml:2: not YAML: could not determine a constructor"),
+        (
+            "kind: baseline",
+            "kind: bse",
+            "phases[0].kind: wanted a word of those that docs/experiments.md lists; got 'bse'",
+        ),
         ("{emulator", "{{emulator", "bad.yaml:4: not YAML"),
         (GOOD, "", "the file is empty"),
         (GOOD, "- 1", "wanted 'object'; got [1]"),

@@ -249,6 +249,11 @@ def load(run: RunDirectory | Path) -> History:
     history = History()
     history.run = _document(directory, "run.json", history)
     history.plan = _document(directory, "plan.json", history)
+    try:
+        _ = history.phases, history.swarms
+    except (msgspec.ValidationError, TypeError) as error:
+        history.problems.append(f"plan.json is no plan: {error}")
+        history.plan = {}
     if not history.plan:
         history.problems.append("plan.json is missing: phases, targets and the mark of the run are not known")
     for table in ("operations", "arrivals", "gauges", "health"):

@@ -12,6 +12,7 @@ from typing import Any
 import keystoneauth1.exceptions
 import openstack
 import requests.exceptions
+import yaml
 from keystoneauth1 import session as keystone_session
 from openstack.config import OpenStackConfig
 
@@ -105,11 +106,14 @@ def connect(
     """
     if level not in LEVELS:
         raise CloudError(f"client level: wanted one of {', '.join(LEVELS)}, got {level!r}")
-    config = OpenStackConfig(
-        config_files=None if clouds_file is None else [clouds_file],
-        load_envvars=clouds_file is None,
-        session_constructor=_fast_session if level == "adapter" else None,
-    )
+    try:
+        config = OpenStackConfig(
+            config_files=None if clouds_file is None else [clouds_file],
+            load_envvars=clouds_file is None,
+            session_constructor=_fast_session if level == "adapter" else None,
+        )
+    except (openstack.exceptions.ConfigException, yaml.YAMLError, OSError) as error:
+        raise CloudError(f"clouds.yaml cannot be read: {' '.join(str(error).split())}") from error
     try:
         cloud_region = config.get_one(cloud=cloud_name, region_name=region)
     except openstack.exceptions.ConfigException as error:
@@ -122,6 +126,18 @@ def connect(
             cloud_region.config["api_timeout"] = timeout_s
     sdk = openstack.connection.Connection(config=cloud_region)
     return Cloud(sdk, name=cloud_name or cloud_region.name, level=level, region=cloud_region.region_name)
+
+
+def auth_url(name: str, clouds_file: str | None = None) -> str | None:
+    """Where users of an entry of clouds.yaml log in; None when it does not say, or cannot be read."""
+    try:
+        config = OpenStackConfig(
+            config_files=None if clouds_file is None else [clouds_file], load_envvars=clouds_file is None
+        )
+        found = config.get_one(cloud=name).config.get("auth", {}).get("auth_url")
+    except (openstack.exceptions.ConfigException, yaml.YAMLError, OSError):
+        return None
+    return str(found) if found else None
 
 
 def endpoint_of(proxy: Any) -> str | None:

@@ -10,6 +10,7 @@ _DURATIONS_NS = {
     "min": 60_000_000_000,
     "h": 3_600_000_000_000,
 }
+_LONGEST_NS = 365 * 24 * _DURATIONS_NS["h"]  # far from where 64 bits end, and from any run
 _SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1000, "MB": 10**6, "GB": 10**9}
 _QUANTITY = re.compile(r"^\s*(-?\d+(?:\.\d+)?)\s*([A-Za-z%]*)\s*$")
 
@@ -24,8 +25,8 @@ def _split(text: object, kind: str, units: list[str]) -> tuple[float, str]:
 def duration_ns(text: object) -> int:
     """`12 s` as integer nanoseconds.  Raises ValueError on a missing or unknown unit and on a negative duration."""
     value, unit = _split(text, "a duration", list(_DURATIONS_NS))
-    if value < 0:
-        raise ValueError(f"wanted a duration of zero or more; got {text!r}")
+    if not 0 <= value * _DURATIONS_NS[unit] <= _LONGEST_NS:
+        raise ValueError(f"wanted a duration from zero to a year; got {text!r}")
     return round(value * _DURATIONS_NS[unit])
 
 
