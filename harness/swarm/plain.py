@@ -20,6 +20,7 @@ import yaml
 from locust import User, events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
+from harness.cloud.session import auth_url
 from harness.control import connect
 from harness.swarm.conductor import Conductor
 from harness.swarm.launch import FROM_WORKERS, LoadUser, connect_local, serve
@@ -88,12 +89,21 @@ class Attached:
         rate = base_rate(self._experiment())
         if rate and not options.num_users:
             options.num_users = options.spawn_rate = max(1, round(rate))
+        self._show_host()
         environment.events.test_start.add_listener(self._start)
         environment.events.test_stop.add_listener(self._stop)
         environment.events.quitting.add_listener(self._quit)
         if isinstance(runner, MasterRunner):
             for kind in FROM_WORKERS:
                 runner.register_message(kind, self._listener(kind))
+
+    def _show_host(self, entry: str = "", clouds_file: str | None = None) -> None:
+        """What the page calls the host: where users log in. A bundled cloud has such a place only during its run."""
+        entry = entry or str(self._environment.parsed_options.cloud or cloud_of(self._experiment()) or "")
+        found = auth_url(entry, clouds_file) if entry else None
+        for user in self._environment.user_classes:
+            user.host = found or "the bundled cloud"
+        self._environment.host = found
 
     def _experiment(self) -> Path:
         given = str(self._environment.parsed_options.experiment or "")
@@ -116,6 +126,7 @@ class Attached:
 
     def _run(self) -> None:
         options = self._environment.parsed_options
+        self._link = None  # the last run's
         with tempfile.TemporaryDirectory(prefix="squall-locust-") as folder:
             control = Path(folder) / "control.json"
             experiment = at_rate(self._experiment(), options.num_users or 0, Path(folder))
@@ -130,6 +141,7 @@ class Attached:
                 self._serve(address)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 engine.wait(ENGINE_END_S)
+        self._show_host()
         self._environment.process_exit_code = engine.poll()
         log.info("the run ended with exit code %s", engine.poll())
         if options.headless:
@@ -152,6 +164,7 @@ class Attached:
     def _serve(self, address: Mapping[str, Any]) -> None:
         plan = json.loads(Path(address["plan"]).read_text())
         plan["clouds_file"] = address.get("clouds_file")  # the engine's own cloud is none that our environment knows
+        self._show_host(plan["cloud"], plan["clouds_file"])
         self._link = link = connect(address["address"], address["token"])
         if isinstance(self._runner, MasterRunner):
             names = list(self._runner.clients)
@@ -187,9 +200,13 @@ class Attached:
 
     def _stop(self, **_: Any) -> None:
         """Stop in the page, or the end of --run-time: asks the engine to wind the run up."""
-        if self._link is not None and self._engine is not None and self._engine.poll() is None:
-            with contextlib.suppress(OSError):
-                self._link.send({"type": "stop_request"})
+        if self._engine is None or self._engine.poll() is not None:
+            return
+        if self._link is None:
+            self._engine.terminate()  # it does not listen yet; this ends the start of its cloud at once
+            return
+        with contextlib.suppress(OSError):
+            self._link.send({"type": "stop_request"})
 
     def _quit(self, **_: Any) -> None:
         """Locust ends: not before the engine has cleaned up."""
@@ -199,6 +216,13 @@ class Attached:
                 self._environment.process_exit_code = self._engine.wait(ENGINE_END_S)
             except subprocess.TimeoutExpired:
                 log.error("the engine still runs; it goes on by itself, see its run directory")
+
+
+def cloud_of(experiment: Path) -> str | None:
+    """The entry of clouds.yaml that an experiment runs against; None for the bundled cloud."""
+    cloud = _load(experiment).get("cloud")
+    name = cloud.get("name") if isinstance(cloud, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def base_rate(experiment: Path) -> float:

@@ -65,11 +65,9 @@ def test_start_and_stop_clicked_make_a_run_with_a_verdict(
     page.open(locust)
     page.wait(STATE, "READY")
     assert "arrivals per second" in page.run("return document.documentElement.outerHTML")
-    page.type("//input[@name='userCount']", "8")
-    page.type("//input[@name='spawnRate']", "8")
-    page.click(button("start"))
-    page.wait(STATE, "/servers/{id}", within_s=RUN_WITHIN_S)
-    page.wait(STATE, "RUNNING")
+    start(page)
+    page.open(locust)
+    page.wait("return /http:..127\\.0\\.0\\.1:\\d+.v3/.test(document.body.innerText)")
     assert all(url.startswith(locust) for url in page.requests() if url.startswith("http"))
     page.click(button("stop"))
     page.wait(STATE, "STOPPED", within_s=RUN_WITHIN_S)
@@ -88,6 +86,29 @@ def test_start_and_stop_clicked_make_a_run_with_a_verdict(
     assert (run / "report.html").stat().st_size > 10_000
     assert page.console() == []
 
+    page.open(locust)
+    page.wait(STATE, "STOPPED")
+    page.click(button("new"))
+    start(page)
+    processes.wait("locust", lambda: log.read_text().count("phase 'load'") == 2, RUN_WITHIN_S)
+    page.click(button("stop"))
+    processes.wait("locust", lambda: log.read_text().count("the run ended with exit code 130") == 2, RUN_WITHIN_S)
+    second = {path for path in (tmp_path / "runs").iterdir() if path != run}
+    assert [json.loads((path / "verdict.json").read_text())["exit_code"] for path in second] == [130]
+    assert page.console() == []
+
     page.open((run / "report.html").as_uri())
     assert re.search(r"interrupted", page.text())
     assert page.console() == []
+
+
+def start(page: Page) -> None:
+    """Fill in the form, press Start, and wait until there is load."""
+    html = page.run("return document.documentElement.outerHTML")
+    assert "the bundled cloud" in html
+    assert "No host" not in html
+    page.type("//input[@name='userCount']", "8")
+    page.type("//input[@name='spawnRate']", "8")
+    page.click(button("start"))
+    page.wait(STATE, "/servers/{id}", within_s=RUN_WITHIN_S)
+    page.wait(STATE, "RUNNING")
