@@ -1,10 +1,13 @@
-"""What glance answers when it refuses: webob's plain text around glance's sentence."""
+"""What glance answers when it refuses: webob's text around glance's sentence, as the caller wants to read it."""
 
+import html
 from typing import Any
+
+import orjson
 
 from harness.emulator.http import ApiError
 
-_TEXT = "text/plain; charset=UTF-8"
+TEXT = "text/plain; charset=UTF-8"
 _TITLES = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -14,6 +17,7 @@ _TITLES = {
     409: "Conflict",
     413: "Request Entity Too Large",
     415: "Unsupported Media Type",
+    416: "Request Range Not Satisfiable",
     500: "Internal Server Error",
 }
 _OPENINGS = {
@@ -33,18 +37,45 @@ PATCH_TYPES = "application/openstack-images-v2.0-json-patch, application/opensta
 def error_body(status: int, message: str, request_id: str, **fields: Any) -> bytes:
     """Status line, blank line, sentence, blank line, spaces: webob's page without markup."""
     title = _TITLES.get(status, "Error")
+    if "detail" in fields:  # of an answer whose sentence webob does not let stand alone
+        return f"{status} {title}\n\n{message} \n\n {fields['detail']}".encode()
     if fields.get("as_detail"):
         return f"{status} {title}\n\n{_OPENINGS[status]}\n\n {message}  ".encode()
     return f"{status} {title}\n\n{message}\n\n   ".encode()
 
 
+def error_document(error: ApiError) -> bytes:
+    """The same as JSON, with the markup that webob leaves in it."""
+    title = _TITLES.get(error.status, "Error")
+    if "detail" in error.fields:
+        gap = "\n" if error.status == 415 else " "
+        message = f"{error.message}{gap}<br /><br />\n{error.fields['detail']}"
+    elif error.fields.get("as_detail"):
+        message = f"{_OPENINGS[error.status]}<br /><br />\n{error.message}\n\n"
+    else:
+        message = f"{error.message}<br /><br />\n\n\n"
+    return orjson.dumps({"message": message, "code": f"{error.status} {title}", "title": title})
+
+
+def error_page(error: ApiError) -> bytes:
+    """The same as a page for browsers."""
+    title = f"{error.status} {_TITLES.get(error.status, 'Error')}"
+    text = orjson.loads(error_document(error))["message"]
+    head, _, tail = text.partition("<br />")
+    body = f"{html.escape(head, quote=False)}<br />{tail}"
+    page = (
+        f"<html>\n <head>\n  <title>{title}</title>\n </head>\n <body>\n  <h1>{title}</h1>\n  {body}\n </body>\n</html>"
+    )
+    return page.encode()
+
+
 def refuse(status: int, message: str) -> ApiError:
-    return ApiError(status, message, content_type=_TEXT)
+    return ApiError(status, message, content_type=TEXT)
 
 
 def detailed(status: int, message: str) -> ApiError:
     """A refusal whose sentence follows webob's own."""
-    return ApiError(status, message, content_type=_TEXT, as_detail=True)
+    return ApiError(status, message, content_type=TEXT, as_detail=True)
 
 
 def no_image(image_id: str) -> ApiError:
@@ -65,9 +96,8 @@ def mismatch(problem: str) -> ApiError:
 
 
 def media_type(kind: str, sentence: str, **headers: str) -> ApiError:
-    text = f"The request media type {kind} is not supported by this server."
-    body = f"415 Unsupported Media Type\n\n{text} \n\n {sentence}".encode()
-    return ApiError(415, body=body, content_type=_TEXT, headers=headers)
+    text = f"The request media type {kind or '${CONTENT_TYPE}'} is not supported by this server."
+    return ApiError(415, text, content_type=TEXT, headers=headers, detail=sentence)
 
 
 def unauthenticated(auth_url: str) -> ApiError:
@@ -77,8 +107,7 @@ def unauthenticated(auth_url: str) -> ApiError:
 
 
 def method_not_allowed(method: str) -> ApiError:
-    body = f"405 Method Not Allowed\n\nThe method {method} is not allowed for this resource. \n\n ".encode()
-    return ApiError(405, body=body, content_type=_TEXT)
+    return ApiError(405, f"The method {method} is not allowed for this resource.", content_type=TEXT, detail="")
 
 
 def malformed_body(reason: str) -> ApiError:

@@ -64,7 +64,7 @@ class Images(Resource):
         headers = {
             "Location": f"{self.glance.url}/v2/images/{image_id}",
             "OpenStack-image-import-methods": "glance-direct,web-download,copy-image",
-            "OpenStack-image-store-ids": "fs",
+            "OpenStack-image-store-ids": "fs,os_glance_staging_store,os_glance_tasks_store",
         }
         self.app.json(resp, view(row), 201, headers=headers)
 

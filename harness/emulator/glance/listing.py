@@ -127,7 +127,9 @@ def _matches(row: Row, name: str, value: str) -> bool:
         return str(row[name]) in value.removeprefix("in:").split(",")
     if name in ("protected", "os_hidden"):
         if value.lower() not in ("true", "false"):
-            raise faults.refuse(400, f"Invalid value '{value}' for '{name}'")
+            raise faults.refuse(
+                400, f"Invalid value '{value}' for '{name}' filter. Valid values are 'true' or 'false'."
+            )
         return bool(row[name]) == (value.lower() == "true")
     if name in ("min_ram", "min_disk", "size"):
         if not value.lstrip("-").isdigit():

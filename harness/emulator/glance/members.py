@@ -41,12 +41,12 @@ class Members(Resource):
         self.app.json(resp, {"members": [_view(one) for one in rows], "schema": "/v2/schemas/members"})
 
     async def on_post(self, req: Request, resp: Response, image_id: str) -> None:
-        row = await self._shared(req, image_id, "add")
+        row = await self._shared(req, image_id, "create")
         if not may_change(req.context.caller, row):
             raise faults.forbidden("add_member")
         project = (await self.document(req)).get("member")
         if not isinstance(project, str) or not project:
-            raise faults.refuse(400, "Member to be added not specified")
+            raise faults.refuse(400, "Member can't be empty" if project == "" else "Member to be added not specified")
         now = moment()
         values = {"image_id": image_id, "member": project, "created_at": now, "updated_at": now, "status": "pending"}
         try:
@@ -60,6 +60,8 @@ class Members(Resource):
             req.context.caller, image_id, faults.refuse(404, f"Image {image_id} not found.")
         )
         if row["visibility"] != "shared":
+            if action == "create":
+                raise faults.refuse(403, f"Not allowed to create members for image {image_id}.")
             raise faults.refuse(
                 403, f"Not allowed to {action} members for image {image_id}: Only shared images have members."
             )
@@ -78,6 +80,8 @@ class Member(Resource):
         if not (caller.is_admin or caller.project_id == member_id):
             raise faults.forbidden("modify_member")
         status = (await self.document(req)).get("status")
+        if status is None:
+            raise faults.refuse(400, "Status not specified")
         if status not in ("pending", "accepted", "rejected"):
             raise faults.refuse(400, 'Incorrect request: Status must be "pending", "accepted" or "rejected".')
         values = {"status": status, "updated_at": moment()}

@@ -28,14 +28,20 @@ def parse(body: Any) -> list[Operation]:
             path = step.get(operation) if operation else None
         else:
             path = step.get("path")
+        if operation is None:
+            raise faults.refuse(
+                400, "Unable to find `op` in JSON Schema change. It must be one of the following: add, remove, replace."
+            )
         if operation not in _OPERATIONS:
             raise faults.refuse(
                 400, f"Invalid operation: `{operation}`. It must be one of the following: add, remove, replace."
             )
         if not isinstance(path, str):
-            raise faults.refuse(400, f"Unable to find '{operation}' in JSON Schema change")
+            raise faults.refuse(400, "Unable to find 'path' in JSON Schema change")
         if not path.startswith("/"):
             raise faults.refuse(400, f'Pointer `{path}` does not start with "/".')
+        if "/" in path[1:]:
+            raise faults.refuse(400, f"Invalid JSON pointer for this resource: '{path}'")
         name = path[1:].replace("~1", "/").replace("~0", "~")
         if operation != "remove" and "value" not in step:
             raise faults.refuse(400, f'Operation "{operation}" requires a member named "value".')

@@ -171,7 +171,9 @@ class _Writer(Resource):
                 class_id = await placement.classes.id_of(name)
                 if class_id is None:
                     await self._refuse_known([Claim(uuid, consumer, project, user, kind, {})])
-                    raise faults.bad_request(f"Unable to allocate inventory No such resource class {name}.")
+                    raise faults.bad_request(
+                        f"Unable to allocate inventory for consumer {uuid}: No such resource class {name}."
+                    )
                 amounts[provider][class_id] = amount
         return Claim(uuid, consumer, project, user, kind, amounts)
 

@@ -78,10 +78,23 @@ class PlacementApp(ServiceApp):
         if req_succeeded:
             self._tell_stock(req, None)
         await super().process_response(req, resp, resource, req_succeeded)
+        if _is_early(resp, resource):
+            resp.delete_header("Vary")
+        elif resp.get_header("Vary"):
+            resp.set_header("Vary", "openstack-api-version")
 
     def _tell_stock(self, req: falcon.asgi.Request, error: Exception | None) -> None:
         if req.method not in _READS and req.path.startswith(_OF_PROVIDER):
             self.placement.stock.written([req.path.split("/")[2]], error)
+
+
+def _is_early(resp: falcon.asgi.Response, resource: object) -> bool:
+    """Whether placement refused before it wrote `Vary`: no route, no right, nothing of that name."""
+    if resource is None or resp.status_code == 403:
+        return True
+    text = resp.data or b""
+    named = b"No resource provider with uuid" in text or b"No such resource class" in text
+    return resp.status_code == 404 and named and b"found for delete" not in text
 
 
 def application(runtime: Runtime) -> ServiceApp:

@@ -70,12 +70,12 @@ def forbidden(rule: str) -> ApiError:
 
 def routing_error(status: int, req: Any) -> ApiError:
     if status == 404:
-        return not_found()
+        return ApiError(404, code="")
     return ApiError(
         405,
         f"The method {req.method} is not allowed for this resource. \n\n"
         " The method specified is not allowed for this resource.",
-        code=_UNDEFINED,
+        code="",
     )
 
 
@@ -91,7 +91,14 @@ def out_of_range(asked: str) -> ApiError:
 
 
 def malformed_version(asked: str) -> ApiError:
-    reason = f"invalid literal for int() with base 10: {asked!r}"
+    major, dot, minor = asked.partition(".")
+    if not dot:
+        reason = "Version.__new__() missing 1 required positional argument: 'minor'"
+    else:
+        wrong = next((part for part in (major, minor) if not part.isdigit()), asked)
+        reason = f"invalid literal for int() with base 10: {wrong!r}"
+    if not dot and not asked.isdigit():
+        reason = f"invalid literal for int() with base 10: {asked!r}"
     return ApiError(400, f"Invalid microversion: invalid version string: {asked}; {reason}", code="")
 
 

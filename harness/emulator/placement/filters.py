@@ -13,7 +13,7 @@ from sqlalchemy import and_, bindparam, exists, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from harness.emulator.database import in_list
-from harness.emulator.placement import faults, schema
+from harness.emulator.placement import faults, schema, validation
 from harness.emulator.placement.service import Placement
 
 _providers = schema.resource_providers
@@ -62,12 +62,15 @@ async def resources(placement: Placement, text: str) -> dict[int, int]:
     for part in text.split(","):
         name, colon, amount = part.partition(":")
         if not colon:
+            text = text or "empty string"
             raise faults.bad_request(
                 f"Badly formed resources parameter. Expected resources query string parameter in form: "
-                f'?resources=VCPU:2,MEMORY_MB:1024. Got: "{text}".'
+                f"?resources=VCPU:2,MEMORY_MB:1024. Got: {text}."
             )
-        if not amount.isdigit() or int(amount) < 1:
+        if not amount.isdigit() and not amount.removeprefix("-").isdigit():
             raise faults.bad_request(f"Requested resource {name} expected positive integer amount. Got: {amount}.")
+        if int(amount) < 1:
+            raise faults.bad_request(f"Requested resource {name} requires amount >= 1. Got: {amount}.")
         class_id = await placement.classes.id_of(name)
         if class_id is None:
             raise faults.bad_request(f"Invalid resource class in resources parameter: No such resource class {name}.")
@@ -124,6 +127,17 @@ def _in_aggregates(name: str, forbidden: bool) -> ColumnElement[bool]:
 async def _required(placement: Placement, line: str, found: Filter) -> None:
     any_of = line.startswith("in:")
     names = line.removeprefix("in:").split(",")
+    if not all(name.removeprefix("!") for name in names):
+        raise faults.bad_request(
+            "Invalid query string parameters: Expected 'required' parameter value of the form: "
+            f"HW_CPU_X86_VMX,!CUSTOM_MAGIC. Got an empty trait in: {line}"
+        )
+    both = sorted(name for name in names if f"!{name}" in names)
+    if both:
+        raise faults.bad_request(
+            "Conflicting required and forbidden traits found in the following traits keys: "
+            f"required: ({', '.join(both)})"
+        )
     if any_of:
         ids = [await _trait(placement, name) for name in names]
         parameter = f"traits_{len(found.shape)}"
@@ -141,13 +155,18 @@ async def _required(placement: Placement, line: str, found: Filter) -> None:
 async def _trait(placement: Placement, name: str) -> int:
     trait_id = await placement.traits.id_of(name)
     if trait_id is None:
-        raise faults.bad_request(f"No such trait(s): {name}.")
+        raise faults.bad_request(f'Invalid trait(s) in "required" parameter: No such trait(s): {name}.')
     return trait_id
 
 
 async def _member_of(placement: Placement, line: str, found: Filter) -> None:
     forbidden = line.startswith("!")
     uuids = line.removeprefix("!").removeprefix("in:").split(",")
+    if not all(validation.UUID.match(uuid) for uuid in uuids):
+        raise faults.bad_request(
+            "Invalid query string parameters: Expected 'member_of' parameter to contain valid UUID(s). "
+            f"Got: {line.removeprefix('!')}"
+        )
     ids = [one for uuid in uuids if (one := await placement.aggregates.id_of(uuid)) is not None]
     parameter = f"aggregates_{len(found.shape)}"
     found.values[parameter] = ids

@@ -101,7 +101,15 @@ class ResourceProviders(Resource):
     async def on_post(self, req: Request, resp: Response) -> None:
         self.allow(req, "resource_providers:create")
         body = await self.document(req, _POST)
+        if req.context.version < (1, 14) and "parent_provider_uuid" in body:
+            raise faults.bad_request(
+                "JSON does not validate: Additional properties are not allowed ('parent_provider_uuid' was unexpected)"
+            )
         name, uuid = body["name"], body.get("uuid") or str(uuid4())
+        if not name:
+            raise faults.bad_request(
+                f'Unable to create resource provider "", {uuid}: Object action create failed because: name is required'
+            )
         parent = root = None
         if body.get("parent_provider_uuid"):
             parent = await self.placement.find_provider(body["parent_provider_uuid"])
@@ -166,6 +174,11 @@ class ResourceProvider(ResourceProviders):
                 raise faults.bad_request(
                     f"Unable to save resource provider {uuid}: Object action create failed because: parent provider "
                     "UUID does not exist."
+                )
+            if row["id"] in (parent["id"], parent["parent_provider_id"], parent["root_provider_id"]):
+                raise faults.bad_request(
+                    f"Unable to save resource provider {uuid}: Object action update failed because: creating loop in "
+                    "the provider tree is not allowed."
                 )
             values["parent_provider_id"] = parent["id"]
             values["root_provider_id"] = parent["root_provider_id"] or parent["id"]
