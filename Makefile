@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SQUALL := $(PY) -m harness.cli
 
-.PHONY: run test check test-full drill drills bench lock format clean setup setup-dev
+.PHONY: run test conformance check test-full drill drills bench lock format clean setup setup-dev
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
@@ -41,6 +41,10 @@ test-full: $(VENV)/.dev
 # Random kill -9 of every process of a run, thirty times: about half an hour.
 drills: $(VENV)/.dev
 	SQUALL_DRILLS=$${SQUALL_DRILLS:-30} $(PY) -m pytest -m drills tests/drills
+
+# What the real services answer, recorded anew from a cloud of yours (REAL= its name in clouds.yaml), and compared.
+conformance: $(VENV)/.dev
+	$(PY) -m tests.conformance $(if $(REAL),--real $(REAL))
 
 check: $(VENV)/.dev
 	$(PY) -m ruff format --check .
