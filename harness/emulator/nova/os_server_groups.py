@@ -28,6 +28,11 @@ MEMBERS = Statement(
 )
 DELETE_MEMBERS = Statement(delete(instance_group_member).where(instance_group_member.c.group_id == bindparam("id")))
 _POLICIES = ["anti-affinity", "affinity", "soft-anti-affinity", "soft-affinity"]
+_RULES: validation.Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"max_server_per_host": validation.POSITIVE},
+}
 
 
 class ServerGroupsResource:
@@ -39,6 +44,8 @@ class ServerGroupsResource:
     async def on_get(self, req: Any, resp: Any) -> None:
         caller = req.context.caller
         require(caller.is_reader, "os_compute_api:os-server-groups:index")
+        text: validation.Schema = {"type": "string"}
+        validation.check_query(req, {"all_projects": text, "offset": text, "limit": text})
         everybody = caller.is_admin and req.get_param("all_projects") is not None
         database = self.api.cells.api
         rows = await database.fetch(LIST_ALL) if everybody else await database.fetch(LIST, project=caller.project_id)
@@ -51,11 +58,11 @@ class ServerGroupsResource:
         caller = req.context.caller
         require(caller.is_member, "os_compute_api:os-server-groups:create")
         body = await self.api.app.body(req)
-        policy = {"type": "string", "enum": _POLICIES}
+        policy = {"type": "string", "enum": _POLICIES if req.context.version >= (2, 15) else _POLICIES[:2]}
         many = {"type": "array", "minItems": 1, "maxItems": 1, "items": policy}
         new = req.context.version >= (2, 64)
         properties: dict[str, Any] = {"name": validation.NAME}
-        properties.update({"policy": policy, "rules": {"type": "object"}} if new else {"policies": many})
+        properties.update({"policy": policy, "rules": _RULES} if new else {"policies": many})
         inner = {
             "type": "object",
             "required": ["name", "policy" if new else "policies"],
@@ -64,6 +71,8 @@ class ServerGroupsResource:
         }
         validation.check(body, {"type": "object", "required": ["server_group"], "properties": {"server_group": inner}})
         wanted = body["server_group"]
+        if wanted.get("rules") and wanted["policy"] != "anti-affinity":
+            raise ApiError(400, "Only anti-affinity policy supports rules.")
         allowed = (await quota.limits(self.api.cells, self.api.settings, caller.project_id))["server_groups"]
         used = await self.api.cells.api.fetch_value(quota.COUNT_GROUPS, project=caller.project_id)
         if 0 <= allowed <= used:

@@ -33,25 +33,28 @@ ZONE = "nova"
 _ALPHABET = string.ascii_letters + string.digits
 _HOSTNAME = "^[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+$"
 
+_DEVICE: validation.Schema = {
+    "type": "object",
+    "properties": {"source_type": {"type": "string", "enum": ["volume", "image", "snapshot", "blank"]}},
+}
 _SERVER: dict[str, validation.Schema] = {
     "name": validation.NAME,
     "imageRef": {"oneOf": [{"type": "string", "format": "uuid"}, {"type": "string", "maxLength": 0}]},
     "flavorRef": {"type": ["string", "integer"], "minLength": 1},
     "adminPass": {"type": "string"},
     "metadata": validation.METADATA,
-    "networks": {"type": "array"},
     "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
-    "accessIPv4": {"type": "string"},
-    "accessIPv6": {"type": "string"},
+    "accessIPv4": validation.ADDRESS_V4,
+    "accessIPv6": validation.ADDRESS_V6,
     "min_count": validation.POSITIVE,
     "max_count": validation.POSITIVE,
     "return_reservation_id": validation.BOOLEAN,
     "availability_zone": validation.NAME,
-    "config_drive": {"oneOf": [validation.BOOLEAN, {"type": "null"}]},
+    "config_drive": validation.BOOLEAN,
     "key_name": validation.NAME,
     "security_groups": {"type": "array", "items": {"type": "object"}},
-    "user_data": {"type": "string", "format": "base64", "maxLength": 65535},
-    "block_device_mapping_v2": {"type": "array"},
+    "user_data": {"type": "string", "maxLength": 65535},
+    "block_device_mapping_v2": {"type": "array", "items": _DEVICE},
     "personality": {"type": "array"},
     "os:scheduler_hints": {"type": "object"},
 }
@@ -66,16 +69,30 @@ _ADDED: tuple[tuple[int, str, validation.Schema], ...] = (
 _HINTS: validation.Schema = {"type": "object"}
 
 
+def _network(minor: int) -> validation.Schema:
+    """One of `networks`; tags were taken from 2.32 to 2.36, and again since 2.42."""
+    address = {"oneOf": [validation.ADDRESS_V4, validation.ADDRESS_V6]}
+    properties: dict[str, validation.Schema] = {
+        "fixed_ip": address,
+        "port": {"type": ["string", "null"], "format": "uuid"},
+        "uuid": {"type": "string"},
+    }
+    if 32 <= minor <= 36 or minor >= 42:
+        properties["tag"] = validation.TAG
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
 def schema_of(minor: int) -> validation.Schema:
     """The body that a microversion takes."""
     properties = dict(_SERVER)
+    properties["networks"] = {"type": "array", "items": _network(minor)}
     required = ["name", "flavorRef"]
     for since, name, schema in _ADDED:
         if minor >= since:
             properties[name] = schema
     if minor >= 37:
         words = {"type": "string", "enum": ["none", "auto"]}
-        properties["networks"] = {"oneOf": [{"type": "array"}, words]}
+        properties["networks"] = {"oneOf": [properties["networks"], words]}
         required.append("networks")
     if minor >= 57:
         properties.pop("personality")
@@ -119,6 +136,11 @@ async def create(api: ComputeApi, req: Any, resp: Any) -> None:
         if key is None:
             raise ApiError(400, "Invalid key_name provided.")
     security_groups = await requested_security_groups(api, caller, groups)
+    asked = server.get("networks")
+    if most > 1 and isinstance(asked, list) and any(one.get("fixed_ip") for one in asked):
+        raise ApiError(
+            400, "Failed to launch instances: max_count cannot be greater than 1 if an fixed_ip is specified."
+        )
     networks, room = await requested_networks(api, caller, server.get("networks"), most, minor)
     if room is not None and room < least:
         raise ApiError(403, "Maximum number of ports exceeded")

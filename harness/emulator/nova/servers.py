@@ -35,6 +35,7 @@ _EXACT_FOR_ADMIN = {
     "availability_zone": "availability_zone",
     "launch_index": "launch_index",
 }
+NEVER = 1 << 30  # no microversion refuses unknown filters here
 _RENAMED = {"changes-since": "changes-since", "project_id": "project_id", "tenant_id": "project_id"}
 _UPDATE: validation.Schema = {
     "type": "object",
@@ -47,8 +48,8 @@ _UPDATE: validation.Schema = {
             "properties": {
                 "name": validation.NAME,
                 "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
-                "accessIPv4": {"type": "string"},
-                "accessIPv6": {"type": "string"},
+                "accessIPv4": validation.ADDRESS_V4,
+                "accessIPv6": validation.ADDRESS_V6,
                 "description": {"type": ["string", "null"], "maxLength": 255},
                 "hostname": {"type": "string", "minLength": 2, "maxLength": 255},
             },
@@ -276,6 +277,8 @@ def _take_status(req: Any, filters: Filters, caller: Caller) -> None:
 
 
 def _take_times(req: Any, filters: Filters) -> None:
+    regex: validation.Schema = {"type": "string", "format": "regex"}
+    validation.check_query(req, {"name": regex, "ip": regex, "ip6": regex}, strict_since=NEVER)
     since = req.get_param("changes-since")
     before = req.get_param("changes-before") if req.context.version >= (2, 66) else None
     for name, text in (("changes-since", since), ("changes-before", before)):

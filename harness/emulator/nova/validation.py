@@ -4,6 +4,7 @@ A small subset of JSON Schema (type, properties, required, additionalProperties,
 items, oneOf): the first violation is reported, with the name of the field and the value.
 """
 
+import ipaddress
 import re
 import uuid
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ BOOLEAN: Schema = {"enum": [*_YES, *_NO]}
 POSITIVE: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]*$", "minimum": 1, "minLength": 1}
 NOT_NEGATIVE: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]*$", "minimum": 0, "minLength": 1}
 NUMERIC: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]+$", "minimum": 0}
+ADDRESS_V4: Schema = {"type": "string", "format": "ipv4"}
+ADDRESS_V6: Schema = {"type": "string", "format": "ipv6"}
 UUID: Schema = {"type": "string", "format": "uuid"}
 METADATA: Schema = {
     "type": "object",
@@ -175,6 +178,10 @@ def _scalar_violation(value: Any, schema: Schema) -> str | None:
             return f"{value!r} is not a 'date-time'"
         if kind == "name" and (value != value.strip() or not value.isprintable()):
             return _BAD_NAME
+        if kind in ("ipv4", "ipv6") and not _is_address(value, 4 if kind == "ipv4" else 6):
+            return f"{value!r} is not a {kind!r}"
+        if kind == "regex" and not _is_regex(value):
+            return f"{value!r} is not a 'regex'"
         if kind == "base64" and not re.fullmatch(r"[A-Za-z0-9+/\s]*={0,2}\s*", value):
             return f"{value!r} is not a 'base64'"
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -185,6 +192,21 @@ def _scalar_violation(value: Any, schema: Schema) -> str | None:
         if value > schema.get("maximum", value):
             return f"{value!r} is greater than the maximum of {schema['maximum']}"
     return None
+
+
+def _is_address(text: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == version
+    except ValueError:
+        return False
+
+
+def _is_regex(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 def _is_time(text: str) -> bool:
