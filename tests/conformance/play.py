@@ -1,8 +1,8 @@
 """Plays scripts of API calls against a cloud and writes down every answer in a form that two clouds have in common.
 
 A script is a function that takes a `Play`. `play.member.nova("POST", "/servers", {...})` sends one request, records its
-answer under the next label of the script and returns it raw, so that the script can take ids out of it. What is recorded
-is normalised: an id that the script named becomes `<its name>`, any other id, time, address or host one word.
+answer under the next label of the script and returns it raw, so that the script can take ids out of it. What is kept is
+normalised: an id that the script named becomes `<its name>`, any other id, time, address or host one word.
 """
 
 import http.client
