@@ -5,7 +5,7 @@ not; 404 from keystone means a bad token (401 to the user); no answer or any oth
 therefore works on for up to 300 s, and a dead keystone is not noticed by callers whose token is known.
 """
 
-import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from harness.emulator import timestamps
@@ -53,7 +53,7 @@ class TokenValidator:
         known = self._known.get(token)
         if known is None:
             return None
-        if asyncio.get_running_loop().time() >= known[0]:
+        if time.monotonic() >= known[0]:
             del self._known[token]
             return None
         return known[1]
@@ -88,4 +88,4 @@ class TokenValidator:
         keep_s = self._keep_s
         if caller.expires_at:
             keep_s = min(keep_s, (timestamps.parse(caller.expires_at) - timestamps.now()).total_seconds())
-        self._known[token] = (asyncio.get_running_loop().time() + keep_s, caller)
+        self._known[token] = (time.monotonic() + keep_s, caller)

@@ -48,6 +48,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
         self.idle_since = 0.0
         self.closed = False
         self.fresh = True  # nothing was answered on it yet
@@ -63,7 +64,7 @@ class _Connection(asyncio.Protocol):
 
     def send(self, data: bytes, *, head: bool) -> "asyncio.Future[Response]":
         assert self.transport is not None
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         self._parser = httptools.HttpResponseParser(self)
         self._headers = {}
         self._body = []

@@ -5,6 +5,7 @@ asked for anew once when the service answers 401.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -36,11 +37,10 @@ class ServiceToken:
 
         Raises: HTTPConnectionError, also when keystone answers anything but 201.
         """
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._good_until:
+        if time.monotonic() < self._good_until:
             return self._token
         async with self._lock:
-            if loop.time() < self._good_until:
+            if time.monotonic() < self._good_until:
                 return self._token
             response = await self._http.request(
                 "POST", f"{self._settings.auth_url}/auth/tokens", json=self._credentials()
@@ -49,7 +49,7 @@ class ServiceToken:
                 raise HTTPConnectionError(f"keystone gave user {self.user} no token: status {response.status}")
             expires = timestamps.parse(response.json()["token"]["expires_at"])
             left_s = (expires - timestamps.now()).total_seconds()
-            self._good_until = loop.time() + max(left_s / 2, left_s - RENEW_BEFORE_S)
+            self._good_until = time.monotonic() + max(left_s / 2, left_s - RENEW_BEFORE_S)
             self._token = response.headers["x-subject-token"]
             return self._token
 

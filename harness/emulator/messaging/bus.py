@@ -92,6 +92,7 @@ class Bus:
         self._has_reply_queue = False
         self._reply_lock = asyncio.Lock()
         self._waiters: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._seen_replies: OrderedDict[str, None] = OrderedDict()
         self._gone: OrderedDict[str, float] = OrderedDict()
         self._servers: list[RpcServer] = []
@@ -162,7 +163,9 @@ class Bus:
         message["_msg_id"] = msg_id
         message["_reply_q"] = self.reply_queue
         message["_timeout"] = None
-        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # kept: to ask for it costs a system call
+        loop = self._loop
         waiter: asyncio.Future[dict[str, Any]] = loop.create_future()
         self._waiters[msg_id] = waiter
         timer: asyncio.TimerHandle | None = None

@@ -1,6 +1,6 @@
 """Ports of an instance: made, bound, described and deleted in neutron, over its API, as nova's network module does."""
 
-import asyncio
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +146,7 @@ class ComputeNetwork:
         }
 
     async def _name(self, collection: str, uuid: str) -> str:
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         kept = self._names.get(uuid)
         if kept is not None and now < kept[0]:
             return kept[1]
