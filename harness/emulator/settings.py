@@ -227,7 +227,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             "neutron": SlotSettings(slots=8),
         }
     )
-    coalesce_heartbeats: bool = True
+    coalesce_heartbeats: bool = True  # hypervisors that report in the same half second share a message and a commit
     token_cache_s: NotNegative = 300.0
     body_timeout_s: Positive = 60.0
     admin_password: str = ""

@@ -7,7 +7,7 @@ import orjson
 
 from harness.emulator.database import DBError
 from harness.emulator.http import ApiError, Microversions, ServiceApp
-from harness.emulator.nova import os_retired, paths
+from harness.emulator.nova import os_retired, paths, server_absent
 from harness.emulator.nova.compute_api import ComputeApi
 from harness.emulator.nova.flavors import FlavorResource, FlavorSpecsResource, FlavorsResource
 from harness.emulator.nova.limits import LimitsResource
@@ -188,6 +188,10 @@ def _route(app: ServiceApp, api: ComputeApi, prefix: str) -> None:
     app.route(f"{server}/os-instance-actions/{{request_id}}", InstanceActionResource(api))
     app.route(f"{server}/os-security-groups", ServerSecurityGroupsResource(api))
     app.route(f"{server}/os-volume_attachments", VolumeAttachmentsResource(api))
+    for path, resource in server_absent.resources(api).items():
+        app.route(f"{server}/{path}", resource)
+    for path in server_absent.GONE:
+        app.route(f"{server}/{path}", os_retired.Gone())
     flavors = FlavorsResource(api)
     app.route(f"{prefix}/flavors", flavors)
     app.route(f"{prefix}/flavors/detail", flavors, suffix="detail")

@@ -17,7 +17,7 @@ from harness.emulator.nova import states
 from harness.emulator.nova.compute_build import Builder
 from harness.emulator.nova.compute_hosts import Host, Hosts
 from harness.emulator.nova.compute_network import ComputeNetwork, cached
-from harness.emulator.nova.compute_rpc import ConductorClient
+from harness.emulator.nova.compute_rpc import ConductorClient, event_row
 from harness.emulator.timestamps import utcnow_iso
 
 if TYPE_CHECKING:
@@ -125,17 +125,7 @@ class Compute:
         self, context: CallContext, uuid: str, event: str, started: str, error: BaseException | None = None
     ) -> None:
         """The event of an action, as `os-instance-actions` shows it."""
-        changes = {
-            "event": event,
-            "instance_uuid": uuid,
-            "request_id": context.request_id,
-            "start_time": started,
-            "finish_time": utcnow_iso(),
-            "result": "Success" if error is None else "Error",
-            "traceback": None if error is None else f"{type(error).__name__}: {error}",
-            "host": context.server,
-        }
-        await self.conductor.event(context, changes)
+        await self.conductor.event(context, event_row(context, uuid, event, started, error))
 
     async def free_allocations(self, uuid: str, *, leaks: bool = True) -> None:
         """Delete the instance's allocations in placement. Args: leaks: the truth switch applies."""

@@ -11,6 +11,7 @@ from harness.emulator.messaging import CallContext, MessagingError, RemoteError
 from harness.emulator.nova import states
 from harness.emulator.nova.compute_hosts import Host
 from harness.emulator.nova.compute_network import cached
+from harness.emulator.nova.compute_rpc import event_row
 from harness.emulator.nova.errors import BuildAbortException, RescheduledException, SpawnFailed
 from harness.emulator.settings import SpreadSettings
 from harness.emulator.timestamps import utcnow_iso
@@ -22,6 +23,8 @@ log = logging.getLogger("squall.nova.compute")
 _GONE = ("InstanceNotFound", "UnexpectedDeletingTaskStateError")
 # What an instance on no host shows: its zone goes with the host.
 _NO_HOST: dict[str, Any] = {"host": None, "node": None, "launched_on": None, "availability_zone": None}
+
+_EVENT = "compute__do_build_and_run_instance"
 
 
 class _Deleted(Exception):
@@ -81,8 +84,9 @@ class Builder:
                     failure = error
                 await self._never_begun(context, host, uuid, failure)
             else:
-                await self._on_host(context, host, instance, spec, requested)
+                await self._on_host(context, host, instance, spec, requested, started)
                 host.build_succeeded()
+                return
         except _Deleted:
             host.build_failed()  # as Nova counts it
             host.abort(uuid, orjson.loads(instance["flavor"]))
@@ -105,7 +109,7 @@ class Builder:
         finally:
             self.building.discard(uuid)
         # Nova has dealt with a failed build by then, so that its event says Success, whatever became of it.
-        await self.compute.finish_event(context, uuid, "compute__do_build_and_run_instance", started, failure)
+        await self.compute.finish_event(context, uuid, _EVENT, started, failure)
 
     async def _never_begun(self, context: CallContext, host: Host, uuid: str, error: Exception | None) -> None:
         """The very first save failed: nobody sets ERROR then. Without an error the instance is gone or taken."""
@@ -136,6 +140,7 @@ class Builder:
         instance: dict[str, Any],
         spec: Mapping[str, Any],
         requested: list[dict[str, Any]],
+        started: str,
     ) -> None:
         """Raises: _Deleted, BuildAbortException, RescheduledException."""
         uuid = instance["uuid"]
@@ -169,7 +174,8 @@ class Builder:
                 "power_state": states.RUNNING,
                 "launched_at": utcnow_iso(),
             }
-            await save(context, uuid, changes, ["spawning"])
+            # Nova writes the event right after; together they are one message and one commit.
+            await save(context, uuid, changes, ["spawning"], finishes=event_row(context, uuid, _EVENT, started))
         except BuildAbortException:
             await self._undo_network(context, uuid, networking, requested)
             raise

@@ -184,23 +184,27 @@ class Hosts:
             due = int((loop.time() - begun) / interval_s * len(hosts))
             if due - sent > len(hosts):
                 sent = due - len(hosts)  # the process was stopped for a while: nothing is made up for
-            while sent < due:
-                host = hosts[sent % len(hosts)]
-                sent += 1
-                if not host.reporting:  # a host whose last report still waits sends no other
-                    task = loop.create_task(self._report_one(host))
-                    pending.add(task)
-                    task.add_done_callback(pending.discard)
+            turns = [hosts[turn % len(hosts)] for turn in range(sent, due)]
+            sent = due
+            waiting = [host for host in turns if not host.reporting]  # whose last report still waits sends no other
+            size = len(waiting) if self._runtime.settings.coalesce_heartbeats else 1
+            for first in range(0, len(waiting), max(1, size)):
+                task = loop.create_task(self._report_some(waiting[first : first + size]))
+                pending.add(task)
+                task.add_done_callback(pending.discard)
 
-    async def _report_one(self, host: Host) -> None:
-        host.reporting = True
+    async def _report_some(self, hosts: list[Host]) -> None:
+        """One message; the hosts of a tick share one where heartbeats are coalesced."""
+        for host in hosts:
+            host.reporting = True
         try:
-            objinst = {"name": "Service", "host": host.name, "binary": "nova-compute"}
+            objinst = {"name": "ServiceList", "hosts": [host.name for host in hosts], "binary": "nova-compute"}
             await self._conductor.action(_NOBODY, objinst, "save")
         except MessagingError as error:
-            log.error("report of %s failed: %s", host.name, error)
+            log.error("report of %s failed: %s", ", ".join(host.name for host in hosts), error)
         finally:
-            host.reporting = False
+            for host in hosts:
+                host.reporting = False
 
     async def _save_nodes(self) -> None:
         """Write the hosts that changed."""

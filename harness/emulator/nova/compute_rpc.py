@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.emulator.messaging import CallContext
 from harness.emulator.nova.instances import NO_TASK_CHECK
+from harness.emulator.timestamps import utcnow_iso
 
 if TYPE_CHECKING:
     from harness.emulator.messaging import Bus
@@ -23,11 +24,17 @@ class ConductorClient:
         changes: Mapping[str, Any],
         expected: Any = NO_TASK_CHECK,
         network_info: str | None = None,
+        finishes: Mapping[str, Any] | None = None,
     ) -> None:
-        """`Instance.save`, with its info cache if that changed. RemoteError's `exc_type` says what is wrong."""
+        """`Instance.save`, with its info cache if that changed, and the event that ends with it (see `event_row`).
+
+        RemoteError's `exc_type` says what is wrong; then neither is written.
+        """
         objinst: dict[str, Any] = {"name": "Instance", "uuid": uuid, "changes": changes}
         if network_info is not None:
             objinst["info_cache"] = {"network_info": network_info}
+        if finishes is not None:
+            objinst["event"] = finishes
         arguments: dict[str, Any] = {"objinst": objinst, "objmethod": "save"}
         if expected != NO_TASK_CHECK:
             arguments["kwargs"] = {"expected_task_state": expected}
@@ -50,3 +57,19 @@ class ConductorClient:
         """A method of a class."""
         arguments = {"objname": name, "objmethod": method, "kwargs": kwargs}
         return await self._bus.call("conductor", "object_class_action_versions", arguments, context=context)
+
+
+def event_row(
+    context: CallContext, uuid: str, event: str, started: str, error: BaseException | None = None
+) -> dict[str, Any]:
+    """The row of an event that ends now."""
+    return {
+        "event": event,
+        "instance_uuid": uuid,
+        "request_id": context.request_id,
+        "start_time": started,
+        "finish_time": utcnow_iso(),
+        "result": "Success" if error is None else "Error",
+        "traceback": None if error is None else f"{type(error).__name__}: {error}",
+        "host": context.server,
+    }

@@ -15,6 +15,7 @@ from harness.emulator.nova.schema import (
     CELL1_ID,
     build_requests,
     instance_actions,
+    instance_actions_events,
     instance_faults,
     instance_info_caches,
     instance_mappings,
@@ -120,6 +121,10 @@ INSERT_ACTION = Statement(insert(instance_actions))
 DELETE_TAGS = Statement(delete(tags).where(tags.c.resource_id == bindparam("uuid")))
 INSERT_TAG = Statement(insert(tags))
 NO_TASK_CHECK = "any"
+_EVENT_COLUMNS = ("event", "instance_uuid", "request_id", "start_time", "finish_time", "result", "traceback", "host")
+_INSERT_EVENT = Statement(
+    insert(instance_actions_events).values({name: bindparam(f"e_{name}") for name in _EVENT_COLUMNS})
+)
 
 
 class Cells:
@@ -171,10 +176,12 @@ async def save(
     changes: Mapping[str, Any],
     expected_task_state: object = NO_TASK_CHECK,
     network_info: str | None = None,
+    event: Mapping[str, Any] | None = None,
 ) -> int:
     """Update one live instance; a compare-and-swap when a task state (or a list of them) is expected.
 
-    Args: network_info: written to its info cache in the same commit.
+    Args: network_info: written to its info cache in the same commit. event: a row of `instance_actions_events`,
+          written in the same commit when the instance matched. Not both.
     Returns: how many rows matched: 0 or 1.
     """
     names = tuple(sorted(changes))
@@ -195,6 +202,9 @@ async def save(
     if network_info is not None:
         parameters["b_network_info"] = network_info
         return await _save_with_cache(names, shape).run(database, **parameters)
+    if event is not None:
+        parameters.update({f"e_{name}": event[name] for name in _EVENT_COLUMNS})
+        return await _save_and_finish(database, names, shape, parameters)
     statement = Statement.for_shape(("instance_save", names, shape), lambda: _save(names, shape))
     return await database.execute(statement, **parameters)
 
@@ -210,6 +220,27 @@ def save_info_cache(dialect: str) -> Any:
 @lru_cache(maxsize=64)
 def _save_with_cache(names: tuple[str, ...], shape: str) -> Together:
     return Together(save_info_cache, _save(names, shape))
+
+
+async def _save_and_finish(
+    database: Database, names: tuple[str, ...], shape: str, parameters: Mapping[str, Any]
+) -> int:
+    """The event is written only for an instance that matched. One statement on PostgreSQL, else a transaction."""
+    if database.dialect == "postgresql":
+        statement = Statement.for_shape(("instance_finish", names, shape), lambda: _finish(names, shape))
+        return await database.execute(statement, **parameters)
+    async with database.transaction() as transaction:
+        statement = Statement.for_shape(("instance_save", names, shape), lambda: _save(names, shape))
+        matched = await transaction.execute(statement, **parameters)
+        if matched:
+            await transaction.execute(_INSERT_EVENT, **parameters)
+        return matched
+
+
+def _finish(names: tuple[str, ...], shape: str) -> Any:
+    saved = _save(names, shape).returning(instances.c.id).cte("saved")
+    row = [bindparam(f"e_{name}", type_=instance_actions_events.c[name].type) for name in _EVENT_COLUMNS]
+    return insert(instance_actions_events).from_select(_EVENT_COLUMNS, select(*row).select_from(saved))
 
 
 def _save(names: tuple[str, ...], shape: str) -> Any:

@@ -112,7 +112,8 @@ class ObjectStore:
         if kind == "Instance.save":
             cache = objinst.get("info_cache")
             network_info = None if cache is None else cache["network_info"]
-            return await self._save_instance(objinst["uuid"], objinst["changes"], network_info, **(kwargs or {}))
+            event = objinst.get("event")
+            return await self._save_instance(objinst["uuid"], objinst["changes"], network_info, event, **(kwargs or {}))
         if kind == "InstanceInfoCache.save":
             info = objinst["changes"]["network_info"]
             await SAVE_INFO_CACHE.run(self.cell, b_uuid=objinst["uuid"], b_network_info=info, b_now=utcnow_iso())
@@ -123,8 +124,8 @@ class ObjectStore:
             return await self.cell.execute(records.INSERT_FAULT, **objinst["changes"])
         if kind == "InstanceActionEvent.event_finish":
             return await self.cell.execute(INSERT_EVENT, **objinst["changes"])
-        if kind == "Service.save":
-            return await self._report(objinst["host"])
+        if kind == "ServiceList.save":
+            return await self._report(objinst["hosts"])
         if kind == "ComputeNodeList.save":
             return await self._save_nodes(objinst["changes"])
         raise NovaError(f"Object action {kind} failed because: no such method")
@@ -148,9 +149,10 @@ class ObjectStore:
         uuid: str,
         changes: Mapping[str, Any],
         network_info: str | None,
+        event: Mapping[str, Any] | None,
         expected_task_state: Any = records.NO_TASK_CHECK,
     ) -> None:
-        if await records.save(self.cell, uuid, changes, expected_task_state, network_info):
+        if await records.save(self.cell, uuid, changes, expected_task_state, network_info, event):
             return
         row = await self.cell.fetch_one(GET_STATE, uuid=uuid)
         if row is None or row["deleted"]:
@@ -159,11 +161,11 @@ class ObjectStore:
             raise UnexpectedDeletingTaskStateError(uuid, expected_task_state, row["task_state"])
         raise UnexpectedTaskStateError(uuid, expected_task_state, row["task_state"])
 
-    async def _report(self, host: str) -> None:
+    async def _report(self, hosts: list[str]) -> None:
         if self._coalesces:
-            self._reports.add(host)
+            self._reports.update(hosts)
         else:
-            await self.cell.execute(REPORT_MANY, hosts=[host], now=utcnow_iso_micro())
+            await self.cell.execute(REPORT_MANY, hosts=hosts, now=utcnow_iso_micro())
 
     async def _write_reports(self) -> None:
         interval_s = min(REPORTS_GATHERED_S, self.runtime.scaled(self.runtime.settings.nova.report_interval_s) / 4)

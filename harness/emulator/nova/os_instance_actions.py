@@ -112,6 +112,6 @@ def _event(req: Any, event: Mapping[str, Any], project_id: str) -> dict[str, Any
         if is_admin:
             shown["host"] = event["host"]
         shown["hostId"] = host_id(event["host"], project_id) if event["host"] else ""
-    if minor >= 84:
+    if minor >= 84 and is_admin:
         shown["details"] = event["details"]
     return shown

@@ -31,7 +31,7 @@ _OF_CLASS_UNTIL_49 = ("fixed_ips", "floating_ips", "security_group_rules", "secu
 class Gone:
     """410."""
 
-    async def on_get(self, req: Any, resp: Any, key: str = "") -> None:
+    async def on_get(self, req: Any, resp: Any, key: str = "", server_id: str = "") -> None:
         raise ApiError(410, "This resource is no longer available. No forwarding address is given.")
 
 

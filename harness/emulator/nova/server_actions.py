@@ -8,6 +8,8 @@ import orjson
 from harness.emulator.http import ApiError, Caller, require
 from harness.emulator.nova import states, validation
 from harness.emulator.nova.compute_api import ComputeApi, check_lock, check_state, describe
+from harness.emulator.nova.os_security_groups import add_to_server, remove_from_server
+from harness.emulator.nova.server_actions_refused import refuse
 from harness.emulator.nova.server_create import bus_context
 from harness.emulator.nova.server_delete import delete_server
 
@@ -31,6 +33,12 @@ _BODIES: dict[str, validation.Schema] = {
         "properties": {"locked_reason": {"type": "string", "minLength": 1, "maxLength": 255}},
     },
 }
+_GROUP: validation.Schema = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 255}},
+}
+_BODIES |= {"addSecurityGroup": _GROUP, "removeSecurityGroup": _GROUP}
 # action of the request: (name in messages, record, RPC method, task state, vm states it may begin in)
 _SIMPLE = {
     "os-stop": ("stop", "stop_instance", "powering-off", (states.ACTIVE, states.ERROR)),
@@ -53,11 +61,13 @@ class ServerActionResource:
             "os-resetState": self._reset_state,
             "lock": self._lock,
             "unlock": self._unlock,
+            "addSecurityGroup": self._add_security_group,
+            "removeSecurityGroup": self._remove_security_group,
         }
 
     async def on_post(self, req: Any, resp: Any, server_id: str) -> None:
         caller: Caller = req.context.caller
-        body = await self.api.app.body(req)
+        body = await self.api.app.body(req, required=False)
         if not isinstance(body, dict) or len(body) != 1:
             raise ApiError(400, "Malformed request body")
         name, arguments = next(iter(body.items()))
@@ -67,20 +77,26 @@ class ServerActionResource:
             await delete_server(self.api, req, server_id, forced=True)
             return
         if name not in _SIMPLE and name not in self._handlers:
-            raise ApiError(400, f"There is no such action: {name}")
+            await refuse(self.api, req, server_id, body)
         if name in _BODIES:
             validation.check(body, {"type": "object", "properties": {name: _BODIES[name]}})
+        found, row = await self.api.instance(caller, server_id)
         require(caller.is_admin if name == "os-resetState" else caller.is_member, _rule(name))
-        cell_id, row = await self.api.placed(caller, server_id)
+        if name in _SIMPLE:
+            self._check_simple(req, row, name)
+        cell_id, row = (found, row) if found is not None else await self.api.placed(caller, server_id)
         if name in _SIMPLE:
             await self._simple(req, cell_id, row, name)
         else:
             await self._handlers[name](req, cell_id, row, arguments)
 
-    async def _simple(self, req: Any, cell_id: int, row: Mapping[str, Any], name: str) -> None:
-        action, method, task_state, vm_states = _SIMPLE[name]
+    def _check_simple(self, req: Any, row: Mapping[str, Any], name: str) -> None:
+        action, _, _, vm_states = _SIMPLE[name]
         check_lock(row, req.context.caller)
         check_state(row, action, vm_states=vm_states, must_have_launched=name not in ("pause", "unpause"))
+
+    async def _simple(self, req: Any, cell_id: int, row: Mapping[str, Any], name: str) -> None:
+        action, method, task_state, _ = _SIMPLE[name]
         await self._hand_over(req, cell_id, row, action, method, task_state, {})
 
     async def _reboot(self, req: Any, cell_id: int, row: Mapping[str, Any], arguments: Any) -> None:
@@ -132,8 +148,16 @@ class ServerActionResource:
         changes = {"locked_by": None, "system_metadata": orjson.dumps(system).decode()}
         await self.api.save(cell_id, row["uuid"], changes)
 
+    async def _add_security_group(self, req: Any, cell_id: int, row: Mapping[str, Any], arguments: Any) -> None:
+        await add_to_server(self.api, req, cell_id, row, arguments["name"])
+
+    async def _remove_security_group(self, req: Any, cell_id: int, row: Mapping[str, Any], arguments: Any) -> None:
+        await remove_from_server(self.api, req, cell_id, row, arguments["name"])
+
 
 def _rule(name: str) -> str:
+    if name.endswith("SecurityGroup"):
+        return f"os_compute_api:os-security-groups:{name.removesuffix('SecurityGroup')}"
     if name == "os-resetState":
         return "os_compute_api:os-admin-actions:reset_state"
     if name in ("lock", "unlock"):

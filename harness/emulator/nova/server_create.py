@@ -31,7 +31,8 @@ GET_GROUP = Statement(select(instance_groups).where(instance_groups.c.uuid == bi
 INSERT_GROUP_MEMBER = Statement(instance_group_member.insert())
 ZONE = "nova"
 _ALPHABET = string.ascii_letters + string.digits
-_HOSTNAME = "^[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+$"
+# Nova looks at the pattern before the length, and the pattern wants two characters.
+HOSTNAME: validation.Schema = {"type": "string", "maxLength": 255, "pattern": "^[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+$"}
 
 _DEVICE: validation.Schema = {
     "type": "object",
@@ -64,7 +65,7 @@ _ADDED: tuple[tuple[int, str, validation.Schema], ...] = (
     (63, "trusted_image_certificates", {"type": ["array", "null"]}),
     (74, "host", validation.NAME),
     (74, "hypervisor_hostname", validation.NAME),
-    (90, "hostname", {"type": "string", "minLength": 2, "maxLength": 255, "pattern": _HOSTNAME}),
+    (90, "hostname", HOSTNAME),
 )
 _HINTS: validation.Schema = {"type": "object"}
 

@@ -17,11 +17,6 @@ from harness.emulator.nova.instances import Cells, from_build_request
 from harness.emulator.nova.schema import build_requests, instance_info_caches, instances, tags
 from harness.emulator.timestamps import iso, parse
 
-_SORTABLE = """
-    access_ip_v4 access_ip_v6 auto_disk_config availability_zone config_drive created_at display_description
-    display_name host hostname image_ref key_name launch_index launched_at locked_by node power_state progress
-    project_id root_device_name task_state terminated_at updated_at user_id uuid vm_state reservation_id id"""
-SORT_KEYS = tuple(_SORTABLE.split())
 _PLAIN = ("uuid", "host", "node", "user_id", "project_id", "reservation_id", "hostname", "image_ref", "vm_state")
 _MORE = ("task_state", "key_name", "availability_zone", "power_state", "config_drive", "locked_by", "launch_index")
 _EXACT = frozenset((*_PLAIN, *_MORE))
@@ -205,9 +200,9 @@ async def find_page(
     left = limit - len(page.entries)
     if left <= 0:
         if marker is not None:
-            await _marker_row(cells, marker, project_id)
+            await _marker_row(cells, marker)
         return page
-    after = None if marker is None else await _marker_row(cells, marker, project_id)
+    after = None if marker is None else await _marker_row(cells, marker)
     order = tuple(sort) + tuple(pair for pair in _DEFAULT_SORT if pair[0] not in [key for key, _ in sort])
     found: list[tuple[int, Mapping[str, Any]]] = []
     for cell_id, database in cells.by_id.items():
@@ -243,9 +238,10 @@ def _select_build_requests(all_projects: bool) -> Select[Any]:
     return query if all_projects else query.where(build_requests.c.project_id == bindparam("project_id"))
 
 
-async def _marker_row(cells: Cells, marker: str, project_id: str | None) -> Mapping[str, Any]:
+async def _marker_row(cells: Cells, marker: str) -> Mapping[str, Any]:
+    """Any server there is will do, as in Nova: only what follows it is looked for in the project."""
     _, row = await cells.find(marker)
-    if row is None or (project_id is not None and row["project_id"] != project_id):
+    if row is None:
         raise ApiError(400, f"marker [{marker}] not found")
     return row
 

@@ -20,7 +20,7 @@ _ONE: validation.Schema = {
     "type": "object",
     "required": ["meta"],
     "additionalProperties": False,
-    "properties": {"meta": validation.METADATA},
+    "properties": {"meta": {**validation.METADATA, "minProperties": 1, "maxProperties": 1}},
 }
 _STATES = (states.ACTIVE, states.PAUSED, states.SUSPENDED, states.STOPPED)
 
@@ -37,11 +37,11 @@ class ServerMetadataResource:
 
     async def on_post(self, req: Any, resp: Any, server_id: str) -> None:
         wanted = await self._body(req, _ALL, "metadata")
-        self.api.app.json(resp, {"metadata": await self._change(req, server_id, wanted, replace=False)})
+        self.api.app.json(resp, {"metadata": await self._change(req, server_id, wanted, "create")})
 
     async def on_put(self, req: Any, resp: Any, server_id: str) -> None:
         wanted = await self._body(req, _ALL, "metadata")
-        self.api.app.json(resp, {"metadata": await self._change(req, server_id, wanted, replace=True)})
+        self.api.app.json(resp, {"metadata": await self._change(req, server_id, wanted, "update_all")})
 
     async def on_get_key(self, req: Any, resp: Any, server_id: str, key: str) -> None:
         _, row = await self.api.instance(req.context.caller, server_id)
@@ -54,13 +54,11 @@ class ServerMetadataResource:
         wanted = await self._body(req, _ONE, "meta")
         if key not in wanted:
             raise ApiError(400, "Request body and URI mismatch")
-        if len(wanted) != 1:
-            raise ApiError(400, "Request body contains too many items")
-        await self._change(req, server_id, wanted, replace=False)
+        await self._change(req, server_id, wanted, "update")
         self.api.app.json(resp, {"meta": wanted})
 
     async def on_delete_key(self, req: Any, resp: Any, server_id: str, key: str) -> None:
-        cell_id, row, metadata = await self._changeable(req, server_id, "delete metadata")
+        cell_id, row, metadata = await self._changeable(req, server_id, "delete metadata", "delete")
         if key not in metadata:
             raise ApiError(404, "Metadata item was not found")
         del metadata[key]
@@ -73,18 +71,20 @@ class ServerMetadataResource:
         wanted: dict[str, str] = body[name]
         return wanted
 
-    async def _change(self, req: Any, server_id: str, wanted: dict[str, str], *, replace: bool) -> dict[str, str]:
-        cell_id, row, metadata = await self._changeable(req, server_id, "update metadata")
-        new = dict(wanted) if replace else {**metadata, **wanted}
+    async def _change(self, req: Any, server_id: str, wanted: dict[str, str], how: str) -> dict[str, str]:
+        cell_id, row, metadata = await self._changeable(req, server_id, "update metadata", how)
+        new = dict(wanted) if how == "update_all" else {**metadata, **wanted}
         allowed = (await limits(self.api.cells, self.api.settings, row["project_id"]))["metadata_items"]
         if 0 <= allowed < len(new):
             raise ApiError(403, f"Maximum number of metadata items exceeds {allowed}")
         await self.api.save(cell_id, row["uuid"], {"metadata": orjson.dumps(new).decode()})
         return new
 
-    async def _changeable(self, req: Any, server_id: str, action: str) -> tuple[int, Mapping[str, Any], dict[str, str]]:
+    async def _changeable(
+        self, req: Any, server_id: str, action: str, rule: str
+    ) -> tuple[int, Mapping[str, Any], dict[str, str]]:
         caller: Caller = req.context.caller
-        require(caller.is_member, "os_compute_api:server-metadata:update")
+        require(caller.is_member, f"os_compute_api:server-metadata:{rule}")
         cell_id, row = await self.api.placed(caller, server_id)
         check_lock(row, caller)
         check_state(row, action, vm_states=_STATES, task_states=None, must_have_launched=False)

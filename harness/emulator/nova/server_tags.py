@@ -51,12 +51,19 @@ class ServerTagsResource:
 
     async def on_put_tag(self, req: Any, resp: Any, server_id: str, tag: str) -> None:
         cell_id, _, tags = await self._changeable(req, server_id, "update tag")
-        validation.check(tag, validation.TAG)
+        why = validation.why_not(tag, validation.TAG)
+        if why is not None:
+            raise ApiError(
+                400,
+                f"Tag '{tag}' is invalid. It must be a non empty string without characters '/' and ','. "
+                f"Validation error message: {why}",
+            )
+        if len(tags) >= TAGS_MAX:
+            raise ApiError(400, f"The number of tags exceeded the per-server limit {TAGS_MAX}")
+        resp.content_type = "text/html; charset=UTF-8"  # nova returns an answer of its own without a body
         if tag in tags:
             resp.status = 204
             return
-        if len(tags) >= TAGS_MAX:
-            raise ApiError(400, f"The number of tags exceeded the per-server limit {TAGS_MAX}")
         await self._write(cell_id, server_id, sorted([*tags, tag]))
         resp.status = 201
         resp.set_header("Location", f"{base_of(req)}/v2.1/servers/{server_id}/tags/{quote(tag)}")

@@ -8,14 +8,14 @@ from urllib.parse import urlencode
 import orjson
 
 from harness.emulator.http import ApiError, Caller, require
-from harness.emulator.nova import instances, validation
+from harness.emulator.nova import instances, server_query, validation
 from harness.emulator.nova.compute_api import ComputeApi, base_of
 from harness.emulator.nova.flavors import limit_of
-from harness.emulator.nova.server_create import create
+from harness.emulator.nova.server_create import HOSTNAME, create
 from harness.emulator.nova.server_delete import delete_server
-from harness.emulator.nova.server_list import SORT_KEYS, Filters, Page, find_page, status_filter
+from harness.emulator.nova.server_list import Filters, Page, find_page, status_filter
 from harness.emulator.nova.server_views import View, basic, detailed, server_groups, version_of
-from harness.emulator.timestamps import parse, utcnow_iso
+from harness.emulator.timestamps import utcnow_iso
 
 YIELD_EVERY = 100  # rows rendered before other requests get a turn
 _BOOLEANS = "'0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'"
@@ -35,27 +35,21 @@ _EXACT_FOR_ADMIN = {
     "availability_zone": "availability_zone",
     "launch_index": "launch_index",
 }
-NEVER = 1 << 30  # no microversion refuses unknown filters here
 _RENAMED = {"changes-since": "changes-since", "project_id": "project_id", "tenant_id": "project_id"}
-_UPDATE: validation.Schema = {
-    "type": "object",
-    "required": ["server"],
-    "additionalProperties": False,
-    "properties": {
-        "server": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {
-                "name": validation.NAME,
-                "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
-                "accessIPv4": validation.ADDRESS_V4,
-                "accessIPv6": validation.ADDRESS_V6,
-                "description": {"type": ["string", "null"], "maxLength": 255},
-                "hostname": {"type": "string", "minLength": 2, "maxLength": 255},
-            },
-        }
-    },
+_UPDATED: dict[str, validation.Schema] = {
+    "name": validation.NAME,
+    "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
+    "accessIPv4": validation.ADDRESS_V4,
+    "accessIPv6": validation.ADDRESS_V6,
 }
+_UPDATED_SINCE_19 = {**_UPDATED, "description": {"type": ["string", "null"], "maxLength": 255}}
+_UPDATED_SINCE_90 = {**_UPDATED_SINCE_19, "hostname": HOSTNAME}
+
+
+def _update_schema(minor: int) -> validation.Schema:
+    properties = _UPDATED_SINCE_90 if minor >= 90 else _UPDATED_SINCE_19 if minor >= 19 else _UPDATED
+    server = {"type": "object", "additionalProperties": False, "properties": properties}
+    return {"type": "object", "required": ["server"], "additionalProperties": False, "properties": {"server": server}}
 
 
 class ServersResource:
@@ -91,8 +85,9 @@ class ServersResource:
         caller: Caller = req.context.caller
         require(caller.is_reader, f"os_compute_api:servers:{rule}")
         limit = limit_of(req, self.api.settings.max_limit)
-        sort = _sort_of(req)
+        server_query.check(req)
         filters, project_id = filters_of(req, rule)
+        sort = server_query.sort_of(req)
         marker = req.get_param("marker")
         page = await find_page(self.api.cells, filters, project_id=project_id, limit=limit, marker=marker, sort=sort)
         return page, limit
@@ -189,7 +184,7 @@ class ServerResource:
         caller: Caller = req.context.caller
         require(caller.is_member, "os_compute_api:servers:update")
         body = await self.api.app.body(req)
-        validation.check(body, _UPDATE)
+        validation.check(body, _update_schema(req.context.version[1]))
         cell_id, row = await self.api.instance(caller, server_id)
         changes = _changes(body["server"], req.context.version[1])
         if cell_id is None:
@@ -269,6 +264,8 @@ def _take_status(req: Any, filters: Filters, caller: Caller) -> None:
     if not statuses:
         return
     status_filter(filters, statuses)
+    if filters.nothing and req.context.version >= (2, 38):
+        raise ApiError(400, "Invalid status value")
     if filters.vm_states is not None and "deleted" in filters.vm_states:
         if not caller.is_admin:
             raise ApiError(403, "Only administrators may list deleted instances")
@@ -277,19 +274,8 @@ def _take_status(req: Any, filters: Filters, caller: Caller) -> None:
 
 
 def _take_times(req: Any, filters: Filters) -> None:
-    regex: validation.Schema = {"type": "string", "format": "regex"}
-    validation.check_query(req, {"name": regex, "ip": regex, "ip6": regex}, strict_since=NEVER)
     since = req.get_param("changes-since")
     before = req.get_param("changes-before") if req.context.version >= (2, 66) else None
-    for name, text in (("changes-since", since), ("changes-before", before)):
-        if text is None:
-            continue
-        try:
-            parse(text)
-        except ValueError:
-            raise ApiError(
-                400, f"Invalid input for query parameters {name}. Value: {text}. '{text}' is not a 'date-time'"
-            ) from None
     if since is not None or before is not None:
         filters.set_times(since, before)
         if req.get_param("deleted") is None or not req.context.caller.is_admin:
@@ -304,33 +290,12 @@ def _boolean(text: str) -> bool:
     raise ApiError(400, f"Unrecognized value '{text}', acceptable values are: {_BOOLEANS}")
 
 
-def _sort_of(req: Any) -> list[tuple[str, str]]:
-    keys = req.get_param_as_list("sort_key") or []
-    directions = req.get_param_as_list("sort_dir") or []
-    for key in keys:
-        if key not in SORT_KEYS:
-            raise ApiError(
-                400,
-                f"Invalid input for query parameters sort_key. Value: {key}. '{key}' is not one of {list(SORT_KEYS)}",
-            )
-    for direction in directions:
-        if direction not in ("asc", "desc"):
-            raise ApiError(
-                400,
-                f"Invalid input for query parameters sort_dir. Value: {direction}. "
-                f"'{direction}' is not one of ['asc', 'desc']",
-            )
-    return [(key, directions[i] if i < len(directions) else "desc") for i, key in enumerate(keys)]
-
-
 def _next(req: Any, path: str, page: Page, limit: int) -> dict[str, Any]:
     if not page.entries or len(page.entries) < limit:
         return {}
-    query: list[tuple[str, str]] = []
-    for name, value in sorted(req.params.items()):
-        if name != "marker":
-            query.extend((name, item) for item in (value if isinstance(value, list) else [value]))
-    query.append(("marker", page.entries[-1][0]))
+    # Of a parameter that is there twice nova keeps the last; the marker stays where it is when there is one.
+    query = {name: value[-1] if isinstance(value, list) else value for name, value in sorted(req.params.items())}
+    query["marker"] = page.entries[-1][0]
     return {"servers_links": [{"rel": "next", "href": f"{base_of(req)}/v2.1/{path}?{urlencode(query)}"}]}
 
 

@@ -1,7 +1,7 @@
 """Checks request bodies against schemas; the words of a refusal are those that Nova's users see.
 
-A small subset of JSON Schema (type, properties, required, additionalProperties, lengths, bounds, pattern, enum, format,
-items, oneOf): the first violation is reported, with the name of the field and the value.
+A small subset of JSON Schema (type, properties, required, additionalProperties, lengths, numbers, bounds, pattern,
+enum, format, items, oneOf): the first violation is reported, with the name of the field and the value.
 """
 
 import ipaddress
@@ -50,6 +50,12 @@ _BAD_NAME = (
     "An invalid 'name' value was provided. The name must be: printable characters. "
     "Can not start or end with whitespace."
 )
+
+
+def why_not(value: Any, schema: Schema) -> str | None:
+    """What is wrong with a value; None when it fits."""
+    found = _violation(value, schema, "")
+    return None if found is None else found[2]
 
 
 def check(body: Any, schema: Schema) -> None:
@@ -125,6 +131,10 @@ def _is(value: Any, kind: str) -> bool:
 
 def _object_violation(value: dict[str, Any], schema: Schema, field: str) -> tuple[str, Any, str] | None:
     properties: Mapping[str, Schema] = schema.get("properties", {})
+    if len(value) < schema.get("minProperties", 0):
+        return field, value, f"{value!r} should be non-empty" if not value else f"{value!r} has too few properties"
+    if len(value) > schema.get("maxProperties", len(value)):
+        return field, value, f"{value!r} has too many properties"
     for name in schema.get("required", ()):
         if name not in value:
             return field, value, f"{name!r} is a required property"
