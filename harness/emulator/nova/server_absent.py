@@ -62,7 +62,7 @@ class PasswordResource(Nothing):
 
 def resources(api: ComputeApi) -> dict[str, Any]:
     """What answers which path below `/servers/{server_id}/`."""
-    topology = {"nodes": [], "pagesize_kb": None}
+    topology: dict[str, Any] = {"nodes": [], "pagesize_kb": None}
     migrations = "os_compute_api:servers:migrations:index"
     return {
         "diagnostics": DiagnosticsResource(api),

@@ -7,24 +7,28 @@ from harness.emulator.nova import validation
 from harness.emulator.timestamps import parse
 
 # As nova 34 lists them; what it sorts by no more is ignored, not refused, before 2.75.
-_SORTED_BY = """
+_SORTED_BY_NAMES = """
     access_ip_v4 access_ip_v6 auto_disk_config availability_zone config_drive created_at display_description
     display_name host hostname image_ref instance_type_id kernel_id key_name launch_index launched_at locked_by node
     power_state progress project_id ramdisk_id root_device_name task_state terminated_at updated_at user_id uuid
-    vm_state""".split()
-_IGNORED = """
+    vm_state"""
+_SORTED_BY = _SORTED_BY_NAMES.split()
+_IGNORED_NAMES = """
     architecture cell_name cleaned default_ephemeral_device default_swap_device deleted deleted_at disable_terminate
     ephemeral_gb ephemeral_key_uuid id key_data launched_on locked memory_mb os_type reservation_id root_gb
-    shutdown_terminate user_data vcpus vm_mode""".split()
+    shutdown_terminate user_data vcpus vm_mode"""
+_IGNORED = _IGNORED_NAMES.split()
 _COLUMNS = {"locked": "locked_by", "instance_type_id": None}  # None: kept nowhere here
-_TEXT = """
+_TEXT_NAMES = """
     user_id project_id tenant_id launch_index image_ref image vm_state task_state host uuid sort_dir all_tenants
     soft_deleted deleted status block_device_mapping services metadata system_metadata info_cache security_groups
-    pci_devices""".split()
-_REGEX = """
+    pci_devices"""
+_TEXT = _TEXT_NAMES.split()
+_REGEX_NAMES = """
     kernel_id ramdisk_id hostname key_name power_state node flavor reservation_id launched_at terminated_at
     availability_zone name display_name description display_description locked_by root_device_name config_drive
-    access_ip_v4 access_ip_v6 auto_disk_config progress ip ip6 created_at""".split()
+    access_ip_v4 access_ip_v6 auto_disk_config progress ip ip6 created_at"""
+_REGEX = _REGEX_NAMES.split()
 _TAGS = ("tags", "tags-any", "not-tags", "not-tags-any")
 _ADMIN_ONLY = ("host", "node")
 _TIME: validation.Schema = {"type": "string", "format": "date-time"}
@@ -34,14 +38,14 @@ _SCHEMAS: dict[int, validation.Schema] = {}
 def _schema(minor: int) -> validation.Schema:
     regex: validation.Schema = {"type": "string", "format": "regex"}
     known: dict[str, validation.Schema] = {
-        **dict.fromkeys(_TEXT, {"type": "string"}),
+        **{name: {"type": "string"} for name in _TEXT},
         **dict.fromkeys(_REGEX, regex),
         **validation.PAGING,
         "changes-since": _TIME,
         "sort_key": {"type": "string", "enum": _sort_keys(minor)},
     }
     if minor >= 26:
-        known.update(dict.fromkeys(_TAGS, regex))
+        known.update((name, regex) for name in _TAGS)
     if minor >= 66:
         known["changes-before"] = _TIME
     if minor >= 73:
