@@ -4,16 +4,14 @@
 
 The engine makes no load and injects no fault: it starts the processes that do, tells them the epoch, listens, and makes
 sure that whatever happens every fault is undone and everything the run made is deleted. Its state changes in one thread
-only: the control links and the signal handlers put messages into its inbox.
+only: control links and signal handlers put messages into an inbox, and it listens when it is ready to
+(conversation.py).
 """
 
 import contextlib
 import json
-import queue
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,13 +20,15 @@ from typing import Any
 import faults
 from harness import checkers
 from harness.children import Children
-from harness.control import ControlServer, Link, Message
+from harness.control import ControlServer
+from harness.conversation import FLUSH_DEADLINE_S, Aborted, Conversation, Interrupted
 from harness.core.clock import RunClock, S, monotonic_ns, wall_ns
 from harness.core.units import format_ns
 from harness.experiment import ExperimentInvalid, Source
 from harness.fingerprint import fingerprint
+from harness.interrupts import Interrupts
 from harness.plan import check_faults
-from harness.progress import Live, Progress
+from harness.progress import Progress
 from harness.rundir import RunDirectory, RunDirectoryError, SegmentWriter
 from harness.telemetry import Sampler
 from harness.telemetry.prometheus import Exporter, RunCollector
@@ -37,17 +37,8 @@ from harness.venue import Venue
 
 _READY_DEADLINE_S = 60.0
 _HEAL_DEADLINE_S = 60.0
-_FLUSH_DEADLINE_S = 15.0
 _QUIET_S = 1.0
 _LEAD_NS = S  # between "go" and the epoch, so that every worker has its plan in hand
-
-
-class Interrupted(Exception):
-    """Ctrl-C, SIGTERM, `squall stop` or Stop in the web UI: no new load; faults are undone, resources deleted."""
-
-
-class Aborted(Exception):
-    """A safety limit was passed, or a process of the run died; the message says which. Wound up like Interrupted."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +69,14 @@ class Engine:
     ) -> None:
         self._source, self._plan, self._run, self._venue = source, plan, run, venue
         self._progress, self._options = progress, options
-        self._inbox: queue.Queue[tuple[Link | None, Message]] = queue.Queue()
-        self._links: dict[str, Link] = {}
-        self._ready: set[str] = set()
-        self._finished: set[str] = set()
-        self._live = Live()
         self._clock = RunClock(monotonic_ns())
-        self._bad_seconds = 0
-        self._children: Children
-        self._record: dict[str, Any] = {"interrupted": False, "aborted": None, "worker_lost": []}
+        limits, logs = source.experiment.limits, run.path / "logs"
+        self._conversation = Conversation(plan, limits, progress, logs=logs, now_ns=self._now_ns)
+        self._live = self._conversation.live
+        self._interrupts = Interrupts(self._conversation.interrupt)
+        self._aborted: str | None = None
+        self._stopped_ns: int | None = None
         self._unwritten: RunDirectoryError | None = None
-        self._breaks = False
         self.has_begun = False  # whether there is load, and so something to judge
 
     def run(self) -> dict[str, Any]:
@@ -100,7 +88,7 @@ class Engine:
                  more; nothing is left in the cloud.
         """
         self._write_run(started_wall_ns=wall_ns())
-        with contextlib.ExitStack() as stack, self._signals():
+        with contextlib.ExitStack() as stack, self._interrupts:
             prepared = False
             try:
                 self._prepare(stack)
@@ -109,14 +97,13 @@ class Engine:
             except Interrupted:
                 if not prepared:
                     raise KeyboardInterrupt from None  # nothing was made and nothing can be judged
-                self._record["interrupted"] = True
                 self._progress.step("interrupted: undoing faults, then deleting what this run made")
             except Aborted as error:
-                self._record["aborted"] = str(error)
+                self._aborted = str(error)
                 self._progress.step(f"ABORTED: {error}")
             if prepared:
                 self._wind_down()
-                self._note_late_interrupt()
+                self._conversation.listen_calmly(0)  # Ctrl-C since: that went on to its end, and the run is interrupted
         if self._unwritten is not None:
             raise self._unwritten
         return self._judge()
@@ -125,7 +112,7 @@ class Engine:
 
     def _prepare(self, stack: contextlib.ExitStack) -> None:
         self._progress.step(f"run {self._plan['run_id']}: {self._venue.describe()}")
-        with self._interruptible():
+        with self._interrupts.breaking():  # nothing is made yet
             stack.enter_context(self._venue)
             self._plan.update(self._venue.plan_entries())
             check_faults(self._source, self._plan, self._plan["targets"])
@@ -133,15 +120,12 @@ class Engine:
                 raise ExperimentInvalid("the cloud cannot carry this experiment:\n  " + "\n  ".join(problems))
             self._progress.step("preflight passed; taking the snapshot that the audit compares with")
             self._snapshot("before")
-        self._listen(0)
+        self._conversation.listen(0)
         self._run.write_json("plan.json", self._plan)
-        control = ControlServer(
-            lambda link, message: self._inbox.put((link, message)),
-            lambda link: self._inbox.put((link, {"type": "closed"})),
-        )
+        control = self._conversation.control_server()
         stack.callback(control.close)
         files = self._address_files()
-        children = self._children = stack.enter_context(Children(self._run.path / "logs", files))
+        children = stack.enter_context(Children(self._run.path / "logs", files))
         self._publish(control, files, stack)
         plan_path = str(self._run.path / "plan.json")
         environment = control.environment()
@@ -151,7 +135,7 @@ class Engine:
         if self._options.attach is None:
             swarm = [sys.executable, "-m", "harness.swarm", "master", "--plan", plan_path]
             children.start("swarm", swarm, environment)
-        self._await(self._expected(), self._ready, _READY_DEADLINE_S, "ready")
+        self._conversation.await_ready(self._expected(), children, _READY_DEADLINE_S)
         writer = SegmentWriter(self._run.path, "gauges", "engine", self._place())
         stack.callback(writer.close)
         self._clock = RunClock(monotonic_ns() + _LEAD_NS)
@@ -188,7 +172,7 @@ class Engine:
     # The load.
 
     def _load(self) -> None:
-        self._broadcast({"type": "go", "epoch_ns": self._clock.epoch_ns})
+        self._conversation.tell_all({"type": "go", "epoch_ns": self._clock.epoch_ns})
         shown: str | None = None
         while (now_ns := self._clock.now_ns()) < self._plan["end_ns"]:
             phase = next((p for p in self._plan["phases"] if p["start_ns"] <= now_ns < p["end_ns"]), None)
@@ -197,24 +181,26 @@ class Engine:
                 self._progress.step(
                     f"phase '{shown}' ({phase['kind']}), {format_ns(phase['end_ns'] - phase['start_ns'])}"
                 )
-            self._listen(0.5)
-            if self._links.get("swarm") is None:
+            self._conversation.listen(0.5)
+            here, finished = self._conversation.is_connected, self._conversation.has_finished
+            if not here("swarm"):
                 raise Aborted(f"the swarm died; see {self._run.path / 'logs'}")
-            if self._plan["faults"] and "nemesis" not in self._links and "nemesis" not in self._finished:
+            if self._plan["faults"] and not (here("nemesis") or finished("nemesis")):
                 raise Aborted(f"the nemesis died; its watchdog undoes what it left; see {self._run.path / 'logs'}")
 
     def _wind_down(self) -> None:
         """From the last arrival to a clean cloud; each step goes on whatever became of the one before."""
-        hurried = self._record["interrupted"] or self._record["aborted"]
-        self._record["stopped_ns"] = self._clock.now_ns()
+        hurried = self._is_ended_early
+        self._stopped_ns = self._clock.now_ns()
         self._live.phase = "drain"
         self._progress.step("drain: no new arrivals; waiting for what is in flight")
         drain_s = 1.0 if hurried else self._plan["drain_s"]
-        self._send("swarm", {"type": "stop", "reason": "interrupted" if hurried else "end", "drain_s": drain_s})
-        self._send("nemesis", {"type": "heal"} if hurried else {"type": "stop"})
-        self._await_quietly({"swarm"}, drain_s + _FLUSH_DEADLINE_S)
+        reason = "interrupted" if hurried else "end"
+        self._conversation.tell("swarm", {"type": "stop", "reason": reason, "drain_s": drain_s})
+        self._conversation.tell("nemesis", {"type": "heal"} if hurried else {"type": "stop"})
+        self._conversation.await_finished("swarm", drain_s + FLUSH_DEADLINE_S)
         with self._kept_going():
-            self._write_run(drained_ns=self._clock.now_ns(), stopped_ns=self._record["stopped_ns"])
+            self._write_run(drained_ns=self._clock.now_ns(), stopped_ns=self._stopped_ns)
             if lost := record_lost_operations(self._run, self._plan):
                 self._progress.step(f"{lost} operations were open on a worker that was lost; they are kept as such")
         with self._kept_going():
@@ -227,7 +213,7 @@ class Engine:
                 self._snapshot("after")
         if not self._options.keep and not (hurried and self._venue.is_disposable):
             with self._kept_going():
-                self._clean(hurried=bool(hurried))
+                self._clean(hurried=hurried)
 
     @contextlib.contextmanager
     def _kept_going(self) -> Iterator[None]:
@@ -239,18 +225,11 @@ class Engine:
                 self._progress.step(str(error))
             self._unwritten = error
 
-    def _note_late_interrupt(self) -> None:
-        """Ctrl-C while the run was cleaning up: that went on to its end, and now the run ends as interrupted."""
-        try:
-            self._listen(0)
-        except (Interrupted, Aborted):
-            self._record["interrupted"] = True
-
     def _heal(self) -> None:
         if not self._plan["faults"]:
             return
-        self._await_quietly({"nemesis"}, _HEAL_DEADLINE_S)
-        if "nemesis" not in self._finished:
+        self._conversation.await_finished("nemesis", _HEAL_DEADLINE_S)
+        if not self._conversation.has_finished("nemesis"):
             self._progress.step("healing from the journal")
         report = faults.heal(self._plan["run_id"])
         self._write_run(open_faults=report.open)
@@ -272,10 +251,7 @@ class Engine:
             self._live.phase = "settle"
             self._progress.step(f"settle: {format_ns(left_ns)} until every timeout of the control plane has passed")
         while self._clock.now_ns() < until_ns:
-            try:
-                self._listen(0.5)
-            except (Interrupted, Aborted):
-                self._record["interrupted"] = True
+            if self._conversation.listen_calmly(0.5):
                 return
 
     def _clean(self, *, hurried: bool) -> None:
@@ -297,120 +273,24 @@ class Engine:
             self._progress.step(f"snapshot '{name}' is incomplete: {error}")
 
     def _judge(self) -> dict[str, Any]:
-        self._write_run(ended_wall_ns=wall_ns(), **self._record)
+        self._write_run(
+            ended_wall_ns=wall_ns(),
+            stopped_ns=self._stopped_ns,
+            interrupted=self._conversation.interrupted,
+            aborted=self._aborted,
+            worker_lost=self._conversation.workers_lost,
+        )
         self._write_run(torn_segments=self._run.compact())
         verdict = checkers.judge(self._run)
         self._run.write_json("verdict.json", verdict)
         return verdict
 
-    # Messages.
+    @property
+    def _is_ended_early(self) -> bool:
+        return self._conversation.interrupted or self._aborted is not None
 
-    def _listen(self, wait_s: float) -> None:
-        """Handles what comes in within `wait_s`, at least what is there already.  Raises Interrupted, Aborted."""
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                link, message = self._inbox.get(
-                    timeout=max(0.0, deadline - time.monotonic()) or None if wait_s else 0.001
-                )
-            except queue.Empty:
-                return
-            self._handle(link, message)
-            if time.monotonic() >= deadline:
-                return
-
-    def _handle(self, link: Link | None, message: Message) -> None:
-        match message:
-            case {"type": "interrupt"} | {"type": "stop_request"}:
-                raise Interrupted
-            case {"type": "hello", "role": role} if link is not None:
-                self._links[role] = link
-                if role == "nemesis":
-                    self._ready.add(role)
-            case {"type": "ready"}:
-                self._ready.add("swarm")
-            case {"type": "second"}:
-                self._second(message)
-            case {"type": "fault"}:
-                self._fault(message)
-            case {"type": "accepted"}:
-                self._send("nemesis", message)
-            case {"type": "worker_lost", "name": name}:
-                self._record["worker_lost"].append({"name": name, "at_ns": self._clock.now_ns()})
-                self._progress.step(f"load worker {name} was lost; the run is marked")
-            case {"type": "finished"}:
-                role = next((role for role, other in self._links.items() if other is link), "")
-                self._finished.add(role)
-            case {"type": "closed"}:
-                for role, other in list(self._links.items()):
-                    if other is link:
-                        del self._links[role]
-
-    def _second(self, message: Message) -> None:
-        live = self._live
-        live.rate, live.done = message.get("intended", 0), message.get("done", 0)
-        live.errors += message.get("errors", 0)
-        live.in_flight, live.p95_ms = message.get("in_flight", 0), message.get("p95_ms")
-        live.servers = message.get("servers", {})
-        live.client_limited = bool(message.get("client_limited"))
-        self._progress.figures(live)
-        limits = self._source.experiment.limits
-        done = live.done or 1
-        self._bad_seconds = self._bad_seconds + 1 if message.get("errors", 0) / done > limits.abort_error_ratio else 0
-        if self._bad_seconds * 1e9 > self._plan["abort_after_ns"]:
-            raise Aborted(
-                f"more than {limits.abort_error_ratio:.0%} errors for {limits.abort_after} (limits.abort_error_ratio)"
-            )
-        if sum(live.servers.values()) > limits.max_servers:
-            raise Aborted(
-                f"{sum(live.servers.values())} servers are more than limits.max_servers = {limits.max_servers}"
-            )
-
-    def _fault(self, message: Message) -> None:
-        event = message.get("event")
-        planned = next((f for f in self._plan["faults"] if f["id"] == message.get("id")), None)
-        if planned is None:
-            return
-        key = (planned["fault"], planned["target"])
-        if event == "injected" and key not in self._live.faults:
-            self._live.faults.append(key)
-        elif event in ("undone", "gone") and key in self._live.faults:
-            self._live.faults.remove(key)
-        self._progress.step(
-            f"{planned['fault']} on {planned['target']}: {event} {message.get('detail') or ''}".rstrip()
-        )
-        self._send("swarm", {**message, "type": "fault"})
-
-    def _broadcast(self, message: Message) -> None:
-        for role in list(self._links):
-            self._send(role, message)
-
-    def _send(self, role: str, message: Message) -> None:
-        link = self._links.get(role)
-        if link is not None:
-            with contextlib.suppress(OSError):  # its end is noticed by "closed"
-                link.send(message)
-
-    def _await(self, roles: set[str], reached: set[str], deadline_s: float, what: str) -> None:
-        deadline = time.monotonic() + deadline_s
-        while not roles <= reached:
-            late = ", ".join(sorted(roles - reached))
-            if time.monotonic() > deadline:
-                raise Aborted(f"{late} not {what} within {deadline_s:.0f} s; see {self._run.path / 'logs'}")
-            for name, code in self._children.ended().items():
-                if name in roles - reached:
-                    raise Aborted(f"{name} ended with code {code} before it was {what}; see {self._run.path / 'logs'}")
-            self._listen(0.2)
-
-    def _await_quietly(self, roles: set[str], deadline_s: float) -> None:
-        """Waits for roles to finish or to go away; a second interrupt only cuts the waiting short."""
-        deadline = time.monotonic() + deadline_s
-        while roles & set(self._links) - self._finished and time.monotonic() < deadline:
-            try:
-                self._listen(0.2)
-            except (Interrupted, Aborted):
-                self._record["interrupted"] = True
-                deadline = min(deadline, time.monotonic() + _FLUSH_DEADLINE_S)
+    def _now_ns(self) -> int:
+        return self._clock.now_ns()
 
     # What others see of a run.
 
@@ -435,33 +315,6 @@ class Engine:
             **fingerprint(),
         }
         self._run.write_json("run.json", {**document, **entries})
-
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Where nobody reads the inbox, and nothing is made yet: a signal breaks what is under way, at once."""
-        self._breaks = True
-        try:
-            yield
-        finally:
-            self._breaks = False
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        def interrupt(*_: object) -> None:
-            if self._breaks:
-                self._breaks = False  # once: what is half there is being ended now
-                raise KeyboardInterrupt
-            self._inbox.put((None, {"type": "interrupt"}))
-
-        numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-        if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-            numbers.remove(signal.SIGHUP)  # nohup
-        before = {number: signal.signal(number, interrupt) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def reports_command(run_dir: Path) -> subprocess.CompletedProcess[bytes]:
