@@ -10,6 +10,7 @@ only: control links and signal handlers put messages into an inbox, and it liste
 
 import contextlib
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -190,7 +191,7 @@ class Engine:
 
     def _wind_down(self) -> None:
         """From the last arrival to a clean cloud; each step goes on whatever became of the one before."""
-        hurried = self._is_ended_early
+        hurried, settled = self._is_ended_early, False
         self._stopped_ns = self._clock.now_ns()
         self._live.phase = "drain"
         self._progress.step("drain: no new arrivals; waiting for what is in flight")
@@ -207,13 +208,13 @@ class Engine:
             self._heal()
         if not hurried:
             with self._kept_going():
-                self._settle()
+                settled = self._settle()
                 self._live.phase = "audit"
                 self._progress.step("audit: reading the cloud through its public APIs")
                 self._snapshot("after")
         if not self._options.keep and not (hurried and self._venue.is_disposable):
             with self._kept_going():
-                self._clean(hurried=hurried)
+                self._clean(hurried=hurried, settled=settled)
 
     @contextlib.contextmanager
     def _kept_going(self) -> Iterator[None]:
@@ -236,10 +237,11 @@ class Engine:
         for fault in report.open:
             self._progress.step(f"FAULT NOT UNDONE: {fault}; run: squall heal")
 
-    def _settle(self) -> None:
+    def _settle(self) -> bool:
         """Waits until dead agents and expired calls must have shown: so long after the last fault ended.
 
         And until a server that is not usable yet is old enough to be called stuck, or the audit could not find it so.
+        Returns whether it had that time: an interrupt ends it.
         """
         ends_ns = [fault["start_ns"] + fault["duration_ns"] for fault in self._plan["faults"]]
         untils_ns = [end_ns + round(self._plan["settle_s"] * S) for end_ns in ends_ns]
@@ -252,19 +254,40 @@ class Engine:
             self._progress.step(f"settle: {format_ns(left_ns)} until every timeout of the control plane has passed")
         while self._clock.now_ns() < until_ns:
             if self._conversation.listen_calmly(0.5):
-                return
+                return False
+        return True
 
-    def _clean(self, *, hurried: bool) -> None:
+    def _clean(self, *, hurried: bool, settled: bool) -> None:
+        """Until everything of this run is gone and stays away, or somebody who has asked for its end asks again."""
+        self._conversation.listen_calmly(0)  # what was asked for before it was not asked of the clean-up
+        mark, again = self._plan["mark"], self._is_ended_early
         self._live.phase = "clean up"
         self._progress.step("clean up: deleting everything that carries this run's mark")
         quiet_s = _QUIET_S  # what was in flight has had all the time of the settling
-        if hurried and (doubtful := in_doubt(self._run)):
+        doubtful = 0 if settled else in_doubt(self._run)
+        if doubtful:
             quiet_s = max(quiet_s, self._plan["stuck_after_s"])
-            self._progress.step(f"{doubtful} operations were not answered: watching {quiet_s:g} s for what they make")
-        left = self._venue.clean(self._plan["mark"], self._progress.step, quiet_s=quiet_s)
-        self._write_run(left_behind=left)
+            cut = "; Ctrl-C once more cuts this short" if again else ""
+            self._progress.step(
+                f"{doubtful} operations were not answered: watching {quiet_s:g} s for what they make{cut}"
+            )
+        try:
+            with self._interrupts.breaking(after=0 if again else 1):
+                left = self._venue.clean(mark, self._progress.step, quiet_s=quiet_s)
+        except KeyboardInterrupt:
+            self._conversation.interrupted = True
+            self._tell_left([f"what may still carry the mark {mark}, as this was cut short", *_to_come(doubtful)])
+            return
+        self._tell_left(left)
         if not hurried:
             self._snapshot("cleaned")
+
+    def _tell_left(self, left: list[str]) -> None:
+        if left and not self._venue.is_disposable:  # else it all goes away with the cloud
+            for each in left:
+                self._progress.step(f"NOT CLEANED UP: {each}")
+            self._progress.step(f"to clean up, run: squall clean {shlex.quote(str(self._run.path))}")
+        self._write_run(left_behind=left)
 
     def _snapshot(self, name: str) -> None:
         snapshot = self._venue.snapshot(self._clock.now_ns())
@@ -315,6 +338,10 @@ class Engine:
             **fingerprint(),
         }
         self._run.write_json("run.json", {**document, **entries})
+
+
+def _to_come(doubtful: int) -> list[str]:
+    return [f"what {doubtful} operations that were not answered may yet make"] if doubtful else []
 
 
 def reports_command(run_dir: Path) -> subprocess.CompletedProcess[bytes]:

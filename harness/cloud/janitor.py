@@ -5,8 +5,9 @@ depend on each other, at a bounded rate, and waits until they are gone. What wil
 A request that the run left in flight may still make something, so it looks again until nothing more appears.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,6 +99,7 @@ def sweep(
     Args:   deadline_s: for each kind of resource, from its first look, and then again for all to stay away. say: told
             in one line what happens. quiet_s: it is done when for so long, and in two looks, there was nothing.
     Raises: marks.MarkRefused. Requests that fail are tried again until the deadline and end in `left`.
+            KeyboardInterrupt ends it at once, but for the few requests that are under way.
     """
     marks.check(wanted)
     api = Api(cloud, timeout_s=REQUEST_S)
@@ -107,7 +109,7 @@ def sweep(
     kinds = _kinds(api, wanted, ours)
     began = quiet_since = time.monotonic()
     is_first = True
-    with ThreadPoolExecutor(CLIENTS, thread_name_prefix="janitor") as pool:
+    with _pool() as pool:
         while True:
             found = 0
             for kind in kinds:
@@ -127,6 +129,18 @@ def sweep(
                 return report
             is_first = False
             time.sleep(min(_LOOK_AGAIN_S, quiet_s / 2))
+
+
+@contextlib.contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    """Does not wait for its requests when the block raises: who breaks a clean-up off wants no minute on each."""
+    pool = ThreadPoolExecutor(CLIENTS, thread_name_prefix="janitor")
+    finished = False
+    try:
+        yield pool
+        finished = True
+    finally:
+        pool.shutdown(wait=finished, cancel_futures=not finished)
 
 
 def _clean_kind(
