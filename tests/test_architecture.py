@@ -32,13 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "locustfiles": {"harness.core", "harness.cloud", "harness.swarm"},
     "harness.children": {"harness.supervise"},
     "harness.interrupts": set(),
-    "harness.conversation": {
-        "harness.core",
-        "harness.children",
-        "harness.control",
-        "harness.experiment",
-        "harness.progress",
-    },
+    "harness.conversation": {"harness.children", "harness.control", "harness.experiment", "harness.progress"},
     "harness.targets": {"faults", "harness.experiment", "harness.telemetry"},
     "harness.venue": {
         *("faults", "harness.core", "harness.emulator", "harness.telemetry", "harness.experiment", "harness.cloud"),
