@@ -14,6 +14,7 @@ from harness.emulator.neutron import errors, policy, schema
 from harness.emulator.neutron.resource_api import Kind
 from harness.emulator.neutron.retry import StaleDataError
 from harness.emulator.neutron.service import Neutron
+from harness.emulator.neutron.validation import repeated
 
 TAG_MAX = 255
 
@@ -139,7 +140,7 @@ def _tags_of(body: Any) -> list[str]:
     for tag in wanted:
         _check(tag)
     if len(set(wanted)) != len(wanted):
-        raise errors.invalid_input(f"Duplicate items in the list: '{', '.join(wanted)}'")
+        raise errors.invalid_input(f"Duplicate items in the list: '{', '.join(repeated(wanted))}'")
     return wanted
 
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,11 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
 _TRUE = frozenset(("true", "1"))
 _FALSE = frozenset(("false", "0"))
+
+
+def repeated(values: list[str]) -> list[str]:
+    """Those values that are there more than once."""
+    return [value for value, count in Counter(values).items() if count > 1]
 
 
 def is_uuid(value: Any) -> bool:
@@ -32,7 +38,7 @@ def uuids(value: Any) -> str | None:
         if not is_uuid(item):
             return f"'{item}' is not a valid UUID."
     if len(set(value)) != len(value):
-        return f"Duplicate items in the list: '{', '.join(value)}'."
+        return f"Duplicate items in the list: '{', '.join(repeated(value))}'."
     return None
 
 

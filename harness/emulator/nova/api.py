@@ -7,6 +7,7 @@ import orjson
 
 from harness.emulator.database import DBError
 from harness.emulator.http import ApiError, Microversions, ServiceApp
+from harness.emulator.messaging import MessagingError
 from harness.emulator.nova import os_retired, paths, server_absent
 from harness.emulator.nova.compute_api import ComputeApi
 from harness.emulator.nova.flavors import FlavorResource, FlavorSpecsResource, FlavorsResource
@@ -63,8 +64,10 @@ def error_body(status: int, message: str, request_id: str, **fields: Any) -> byt
 
 def _unexpected(error: Exception) -> ApiError:
     kind = type(error)
-    name = f"oslo_db.exception.{kind.__name__}" if isinstance(error, DBError) else f"{kind.__module__}.{kind.__name__}"
-    return ApiError(500, _UNEXPECTED.format(name))
+    module = kind.__module__
+    if isinstance(error, DBError | MessagingError):
+        module = "oslo_db.exception" if isinstance(error, DBError) else "oslo_messaging.exceptions"
+    return ApiError(500, _UNEXPECTED.format(f"{module}.{kind.__name__}"))
 
 
 def _is_public(path: str) -> bool:
@@ -198,6 +201,7 @@ def _route(app: ServiceApp, api: ComputeApi, prefix: str) -> None:
     app.route(f"{prefix}/flavors/{{flavor_id}}", FlavorResource(api))
     specs = FlavorSpecsResource(api)
     app.route(f"{prefix}/flavors/{{flavor_id}}/os-flavor-access", FlavorResource(api), suffix="access")
+    app.route(f"{prefix}/flavors/{{flavor_id}}/action", FlavorResource(api), suffix="action")
     app.route(f"{prefix}/flavors/{{flavor_id}}/os-extra_specs", specs)
     app.route(f"{prefix}/flavors/{{flavor_id}}/os-extra_specs/{{key}}", specs, suffix="key")
     app.route(f"{prefix}/os-keypairs", KeyPairsResource(api))

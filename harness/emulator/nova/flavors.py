@@ -230,6 +230,13 @@ class FlavorResource:
             raise ApiError(404, "Access list not available for public flavors.")
         self.api.app.json(resp, {"flavor_access": []})
 
+    async def on_post_action(self, req: Any, resp: Any, flavor_id: str) -> None:
+        """Nova has two, which give a private flavor to a project and take it back; here there are none."""
+        body = await self.api.app.body(req, required=False)
+        if not isinstance(body, dict) or len(body) != 1:
+            raise ApiError(400, "Malformed request body")
+        raise ApiError(400, f"There is no such action: {next(iter(body))}")
+
 
 class FlavorSpecsResource:
     """`/flavors/{flavor_id}/os-extra_specs` and one key of it."""

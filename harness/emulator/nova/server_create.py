@@ -17,6 +17,7 @@ from harness.emulator.database import Statement
 from harness.emulator.http import ApiError, Caller, require
 from harness.emulator.messaging import CallContext
 from harness.emulator.nova import instances, quota, states, validation
+from harness.emulator.nova import server_create_checks as checks
 from harness.emulator.nova.compute_api import ComputeApi, base_of
 from harness.emulator.nova.flavors import find as find_flavor
 from harness.emulator.nova.schema import instance_group_member, instance_groups, key_pairs
@@ -34,10 +35,6 @@ _ALPHABET = string.ascii_letters + string.digits
 # Nova looks at the pattern before the length, and the pattern wants two characters.
 HOSTNAME: validation.Schema = {"type": "string", "maxLength": 255, "pattern": "^[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+$"}
 
-_DEVICE: validation.Schema = {
-    "type": "object",
-    "properties": {"source_type": {"type": "string", "enum": ["volume", "image", "snapshot", "blank"]}},
-}
 _SERVER: dict[str, validation.Schema] = {
     "name": validation.NAME,
     "imageRef": {"oneOf": [{"type": "string", "format": "uuid"}, {"type": "string", "maxLength": 0}]},
@@ -55,9 +52,9 @@ _SERVER: dict[str, validation.Schema] = {
     "key_name": validation.NAME,
     "security_groups": {"type": "array", "items": {"type": "object"}},
     "user_data": {"type": "string", "maxLength": 65535},
-    "block_device_mapping_v2": {"type": "array", "items": _DEVICE},
+    "block_device_mapping_v2": {"type": "array", "items": checks.DEVICE},
     "personality": {"type": "array"},
-    "os:scheduler_hints": {"type": "object"},
+    "os:scheduler_hints": checks.HINTS,
 }
 _ADDED: tuple[tuple[int, str, validation.Schema], ...] = (
     (19, "description", {"type": ["string", "null"], "maxLength": 255}),
@@ -67,7 +64,6 @@ _ADDED: tuple[tuple[int, str, validation.Schema], ...] = (
     (74, "hypervisor_hostname", validation.NAME),
     (90, "hostname", HOSTNAME),
 )
-_HINTS: validation.Schema = {"type": "object"}
 
 
 def _network(minor: int) -> validation.Schema:
@@ -102,7 +98,11 @@ def schema_of(minor: int) -> validation.Schema:
         "type": "object",
         "required": ["server"],
         "additionalProperties": False,
-        "properties": {"server": server, "os:scheduler_hints": _HINTS, "OS-SCH-HNT:scheduler_hints": _HINTS},
+        "properties": {
+            "server": server,
+            "os:scheduler_hints": checks.HINTS,
+            "OS-SCH-HNT:scheduler_hints": checks.HINTS,
+        },
     }
 
 
@@ -124,7 +124,8 @@ async def create(api: ComputeApi, req: Any, resp: Any) -> None:
     if least > most:
         raise ApiError(400, "min_count must be <= max_count")
     zone, host = _zone_and_host(caller, server)
-    groups = [str(group.get("name", "")) for group in server.get("security_groups", [])]
+    groups = [str(group["name"]) for group in server.get("security_groups", []) if group.get("name")]
+    checks.check_devices(server.get("block_device_mapping_v2", []), image_given=bool(server.get("imageRef")))
     flavor = await find_flavor(api.cells.api, str(server["flavorRef"]))
     if flavor is None:
         raise ApiError(400, f"Flavor {server['flavorRef']} could not be found.")
@@ -136,6 +137,7 @@ async def create(api: ComputeApi, req: Any, resp: Any) -> None:
         key = await api.cells.api.fetch_one(GET_KEY_PAIR, user=caller.user_id, name=server["key_name"])
         if key is None:
             raise ApiError(400, "Invalid key_name provided.")
+    await checks.check_metadata(api, caller.project_id, server.get("metadata") or {})
     security_groups = await requested_security_groups(api, caller, groups)
     asked = server.get("networks")
     if most > 1 and isinstance(asked, list) and any(one.get("fixed_ip") for one in asked):
@@ -148,6 +150,7 @@ async def create(api: ComputeApi, req: Any, resp: Any) -> None:
     most = most if room is None else min(most, room)
     count = await quota.check_instances(api.cells, api.settings, caller.project_id, flavor, least, most)
     template = _template(caller, server, flavor, image, minor, hints, group_uuid)
+    checks.check_room(_numbered(template, server, 0, count), count)
     new = [_numbered(template, server, index, count) for index in range(count)]
     spec = {
         "flavor": flavor,
@@ -228,6 +231,8 @@ async def _group(api: ComputeApi, caller: Caller, hints: Mapping[str, Any]) -> s
     uuid = hints.get("group")
     if uuid is None:
         return None
+    if not validation.is_uuid(uuid):
+        raise ApiError(400, "Server group scheduler hint must be a UUID.")
     group = await api.cells.api.fetch_one(GET_GROUP, uuid=str(uuid))
     if group is None or not caller.owns(group["project_id"]):
         raise ApiError(400, f"Instance group {uuid} could not be found.")

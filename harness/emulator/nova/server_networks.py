@@ -30,6 +30,9 @@ async def requested_networks(
     else:
         requested = [_entry(network) for network in asked]
     ports = [entry["port_id"] for entry in requested if entry.get("port_id")]
+    twice = next((port for index, port in enumerate(ports) if port in ports[:index]), None)
+    if twice is not None:
+        raise ApiError(400, f"Port ID '{twice}' was specified twice: you cannot attach a port multiple times.")
     if ports and count > 1:
         raise ApiError(
             400,
@@ -77,8 +80,16 @@ def _entry(network: Any) -> dict[str, Any]:
     if port is not None:
         if not is_uuid(port):
             raise ApiError(400, f"Bad port format: port uuid is not in proper format ({port})")
+        if network.get("fixed_ip") is not None:
+            raise ApiError(
+                400,
+                f"Specified Fixed IP '{network['fixed_ip']}' cannot be used with port '{port}': the two cannot be "
+                "specified together.",
+            )
         return {"port_id": port}
-    uuid = network.get("uuid")
+    if "uuid" not in network:
+        raise ApiError(400, "Bad network format: missing 'uuid'")
+    uuid = network["uuid"]
     if not is_uuid(uuid):
         raise ApiError(400, f"Bad networks format: network uuid is not in proper format ({uuid})")
     entry = {"network_id": uuid}
