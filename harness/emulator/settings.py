@@ -48,7 +48,7 @@ class DatabaseSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     connect_attempts: AtLeastOne = 10  # oslo.db max_retries at the first connection of a process
     connect_interval_s: Positive = 10.0
     max_connections: AtLeastOne = 400  # of the embedded server
-    shared_buffers_mb: AtLeastOne = 64  # of the embedded server
+    shared_buffers_mb: AtLeastOne = 256  # of the embedded server; memory is used as data comes
     fsync: bool = True  # of the embedded server
     group_commit: bool = False  # the embedded server holds commits back for a moment, to write several at once
     group_commit_window_ms: Positive = 3.0
