@@ -21,15 +21,19 @@ CACHE_VIEWS = 4
 _STEPS = (100, 98, 96, 90, 75, 73, 71, 69, 63, 47, 26, 19, 16, 9, 3, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """One way to show servers: `minor` of the microversion, whether the caller is an administrator, and the links."""
+    """One way to show servers: `minor` of the microversion, whether the caller is an administrator, and the links.
+
+    Get it from `of`: equal views are one object, as it is the key of what is kept for each row.
+    """
 
     minor: int
     is_admin: bool
     base: str  # http://host:port, as the caller addressed us
 
     @classmethod
+    @lru_cache(maxsize=256)
     def of(cls, minor: int, *, is_admin: bool, base: str) -> "View":
         return cls(next(step for step in _STEPS if minor >= step), is_admin, base)
 
