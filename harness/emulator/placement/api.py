@@ -44,6 +44,16 @@ class Root(Resource):
         self.show(req, resp, {"versions": [version]})
 
 
+class Reshaper(Resource):
+    """`POST /reshaper` (1.30): for services alone, and not offered to them either."""
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        self.since(req, 30)
+        if not req.context.caller.is_service:
+            raise faults.forbidden("placement:reshaper:reshape")
+        raise faults.not_found()
+
+
 class PlacementApp(ServiceApp):
     """Bodies must be declared as JSON; error codes belong to microversion 1.23 and later.
 
@@ -56,13 +66,23 @@ class PlacementApp(ServiceApp):
         kind = (req.content_type or "").partition(";")[0].strip()
         if req.content_length and not kind:
             raise faults.bad_request("content-type header required when content-length > 0")
-        if kind and kind != "application/json":
+        if kind != "application/json":
             raise ApiError(
                 415,
-                f"The request media type {kind} is not supported by this server. \n\n"
-                f" The media type {kind} is not supported, use application/json",
+                f"The request media type {kind or None} is not supported by this server. \n\n"
+                f" The media type {kind or None} is not supported, use application/json",
             )
         return await super().body(req, required=required)
+
+    async def process_request(self, req: Request, resp: Response) -> None:
+        await super().process_request(req, resp)
+        accept = req.get_header("Accept")
+        if accept and req.method == "GET" and req.path != "/" and not req.client_accepts("application/json"):
+            text = (
+                "406 Not Acceptable\n\nThe resource could not be generated that was acceptable to your browser "
+                f"(content of type {accept}. \n\n Only application/json is provided"
+            )
+            raise ApiError(406, body=text.encode(), content_type="text/plain; charset=UTF-8")
 
     async def _on_exception(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
@@ -78,6 +98,8 @@ class PlacementApp(ServiceApp):
         if req_succeeded:
             self._tell_stock(req, None)
         await super().process_response(req, resp, resource, req_succeeded)
+        if req.method == "HEAD" and resp.status_code == 405:
+            resp.content_type = "text/html; charset=UTF-8"
         if _is_early(resp, resource):
             resp.delete_header("Vary")
         elif resp.get_header("Vary"):
@@ -90,11 +112,14 @@ class PlacementApp(ServiceApp):
 
 def _is_early(resp: falcon.asgi.Response, resource: object) -> bool:
     """Whether placement refused before it wrote `Vary`: no route, no right, nothing of that name."""
-    if resource is None or resp.status_code == 403:
+    if (resource is None and resp.status_code != 406) or resp.status_code == 403:
         return True
+    if resp.status_code != 404:
+        return False
     text = resp.data or b""
-    named = b"No resource provider with uuid" in text or b"No such resource class" in text
-    return resp.status_code == 404 and named and b"found for delete" not in text
+    # Where a handler took it up, its own sentence comes before that of the missing provider.
+    raw = text.count(b"No resource provider with uuid") + text.count(b"' not found: ") == 1
+    return (raw or b"No such resource class" in text) and b"found for delete" not in text
 
 
 def application(runtime: Runtime) -> ServiceApp:
@@ -110,6 +135,7 @@ def application(runtime: Runtime) -> ServiceApp:
         malformed_body=faults.malformed_body,
         body_max=16 * 1024 * 1024,  # placement has no limit of its own
     )
+    app.falcon.resp_options.default_media_type = None  # an empty answer names no type
     app.placement = Placement(runtime)
     shared = (app, app.placement)
     routes: dict[str, type[Resource]] = {
@@ -130,6 +156,7 @@ def application(runtime: Runtime) -> ServiceApp:
         "/traits": Traits,
         "/traits/{name}": Trait,
         "/usages": Usages,
+        "/reshaper": Reshaper,
     }
     for path, kind in routes.items():
         app.route(path, kind(*shared))

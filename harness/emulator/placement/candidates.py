@@ -8,28 +8,21 @@ Candidates come in the order in which providers were registered, as the real ser
 each server, is answered from `Stock`, which has asked the database what changed.
 """
 
-import re
 from collections.abc import Hashable
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl
 
 import orjson
 from sqlalchemy import bindparam, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from harness.emulator.database import Statement
-from harness.emulator.placement import faults, filters, schema, validation
+from harness.emulator.placement import candidate_query, faults, filters, schema
 from harness.emulator.placement.resource import Request, Resource, Response
 from harness.emulator.placement.stock import View
 
 _providers = schema.resource_providers
 _traits = schema.resource_provider_traits
-_GROUP = re.compile(r"^(resources|required|member_of|in_tree)([a-zA-Z0-9_-]{0,64})$")
-_PLAIN = ("limit", "group_policy", "root_required", "same_subtree")
-_LIMIT = {"type": "string", "pattern": "^[1-9][0-9]*$", "minLength": 1}
-# What each microversion added to the query.
-_ADDED = {"limit": 16, "required": 17, "member_of": 21, "group_policy": 25, "in_tree": 31, "root_required": 35}
 
 _LAST_PROVIDER = Statement(select(func.max(_providers.c.id)))
 
@@ -41,11 +34,11 @@ class AllocationCandidates(Resource):
         self.since(req, 10)
         self.allow(req, "allocation_candidates:list")
         version = req.context.version
-        groups, params = _read_query(req, version[1])
+        groups, params = candidate_query.read(req)
         found = filters.Filter()
         resources: dict[str, dict[int, int]] = {}
         for suffix in sorted(groups):
-            group = await filters.parse(self.placement, groups[suffix], suffix)
+            group = await filters.parse(self.placement, groups[suffix], suffix, no_trait="")
             resources[suffix] = group.resources
             found.shape.append(suffix)
             if f"resources{suffix}" in groups[suffix] and group.shape:
@@ -55,7 +48,7 @@ class AllocationCandidates(Resource):
             found.conditions += group.conditions
             found.values |= {name: value for name, value in group.values.items() if not _is_room(name)}
             if f"in_tree{suffix}" in groups[suffix]:
-                await self._in_tree(groups[suffix][f"in_tree{suffix}"], found)
+                await self._in_tree(groups[suffix][f"in_tree{suffix}"].strip(), found)
         if "root_required" in params:
             await self._root_required(params["root_required"], found)
         wanted: dict[int, int] = {}
@@ -159,34 +152,3 @@ def _root_has(name: str, forbidden: bool) -> ColumnElement[bool]:
 
 def _is_room(name: str) -> bool:
     return name.startswith(("class", "amount"))
-
-
-def _read_query(req: Request, minor: int) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """Request groups by suffix, and the parameters that belong to none. Raises: ApiError 400."""
-    groups: dict[str, dict[str, str]] = {}
-    params: dict[str, str] = {}
-    for name, value in parse_qsl(req.query_string, keep_blank_values=True):
-        plain = name in _PLAIN
-        match = None if plain else _GROUP.match(name)
-        known = plain or match is not None
-        kind = name if plain or match is None else match[1]
-        if not known or minor < _ADDED.get(kind, 10) or (match is not None and match[2] and minor < 25):
-            raise faults.bad_request(
-                f"Invalid query string parameters: Additional properties are not allowed ({name!r} was unexpected)"
-            )
-        if match is None:
-            params[name] = value
-            continue
-        group = groups.setdefault(match[2], {})
-        group[name] = f"{group[name]}\n{value}" if name in group else value
-    if "limit" in params:
-        problem = validation.find_problem(params["limit"], _LIMIT)
-        if problem:
-            raise faults.bad_request(f"Invalid query string parameters: {problem}")
-    if not any(name.startswith("resources") for group in groups.values() for name in group):
-        if minor < 25:
-            raise faults.bad_request("Invalid query string parameters: 'resources' is a required property")
-        raise faults.bad_request(
-            "There must be at least one resources or resources[$S] parameter.", faults.MISSING_VALUE
-        )
-    return groups, params

@@ -92,6 +92,8 @@ def out_of_range(asked: str) -> ApiError:
 
 def malformed_version(asked: str) -> ApiError:
     major, dot, minor = asked.partition(".")
+    if major == "0" and minor.isdigit():
+        return out_of_range(asked)
     if not dot:
         reason = "Version.__new__() missing 1 required positional argument: 'minor'"
     else:

@@ -23,6 +23,8 @@ _traits = schema.resource_provider_traits
 _aggregates = schema.resource_provider_aggregates
 
 
+NO_TRAIT = 'Invalid trait(s) in "required" parameter: '
+
 # Built only when a query of a new shape is seen: to build one costs more than to run the query.
 Condition = Callable[[], ColumnElement[bool]]
 
@@ -37,8 +39,10 @@ class Filter:
     resources: dict[int, int] = field(default_factory=dict)  # class id -> amount
 
 
-async def parse(placement: Placement, params: dict[str, str], suffix: str = "") -> Filter:
-    """The filters in a query. Args: suffix: of the request group, `resources1` has "1".
+async def parse(placement: Placement, params: dict[str, str], suffix: str = "", no_trait: str = NO_TRAIT) -> Filter:
+    """The filters in a query.
+
+    Args: suffix: of the request group, `resources1` has "1". no_trait: what a refusal of an unknown trait begins with.
 
     Raises: ApiError 400 for a class or trait that does not exist, or a value that cannot be read.
     """
@@ -49,11 +53,15 @@ async def parse(placement: Placement, params: dict[str, str], suffix: str = "") 
             found.conditions.append(partial(has_room, f"{suffix}_{index}"))
             found.values |= {f"class{suffix}_{index}": class_id, f"amount{suffix}_{index}": amount}
         found.shape.append(("resources", suffix, len(found.resources)))
-    for line in params.get(f"required{suffix}", "").splitlines():
-        await _required(placement, line, found)
-    for line in params.get(f"member_of{suffix}", "").splitlines():
+    for line in _lines(params, f"required{suffix}"):
+        await _required(placement, line, found, no_trait)
+    for line in _lines(params, f"member_of{suffix}"):
         await _member_of(placement, line, found)
     return found
+
+
+def _lines(params: dict[str, str], name: str) -> list[str]:
+    return params[name].split("\n") if name in params else []
 
 
 async def resources(placement: Placement, text: str) -> dict[int, int]:
@@ -124,7 +132,7 @@ def _in_aggregates(name: str, forbidden: bool) -> ColumnElement[bool]:
     return ~member if forbidden else member
 
 
-async def _required(placement: Placement, line: str, found: Filter) -> None:
+async def _required(placement: Placement, line: str, found: Filter, no_trait: str) -> None:
     any_of = line.startswith("in:")
     names = line.removeprefix("in:").split(",")
     if not all(name.removeprefix("!") for name in names):
@@ -139,7 +147,7 @@ async def _required(placement: Placement, line: str, found: Filter) -> None:
             f"required: ({', '.join(both)})"
         )
     if any_of:
-        ids = [await _trait(placement, name) for name in names]
+        ids = [await _trait(placement, name, no_trait) for name in names]
         parameter = f"traits_{len(found.shape)}"
         found.values[parameter] = ids
         found.conditions.append(partial(_any_trait, parameter))
@@ -147,15 +155,15 @@ async def _required(placement: Placement, line: str, found: Filter) -> None:
         return
     for name in names:
         parameter = f"trait_{len(found.shape)}"
-        found.values[parameter] = await _trait(placement, name.removeprefix("!"))
+        found.values[parameter] = await _trait(placement, name.removeprefix("!"), no_trait)
         found.conditions.append(partial(has_trait, parameter, forbidden=name.startswith("!")))
         found.shape.append(("required", parameter, name.startswith("!")))
 
 
-async def _trait(placement: Placement, name: str) -> int:
+async def _trait(placement: Placement, name: str, no_trait: str) -> int:
     trait_id = await placement.traits.id_of(name)
     if trait_id is None:
-        raise faults.bad_request(f'Invalid trait(s) in "required" parameter: No such trait(s): {name}.')
+        raise faults.bad_request(f"{no_trait}No such trait(s): {name}.")
     return trait_id
 
 

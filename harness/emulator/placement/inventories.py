@@ -32,7 +32,7 @@ _PUT_ONE = {**_RECORD, "required": ["total", "resource_provider_generation"]}
 _POST = {
     **_PUT_ONE,
     "properties": {**_PROPERTIES, "resource_class": {"type": "string", "pattern": validation.RC_PATTERN}},
-    "required": ["total", "resource_class", "resource_provider_generation"],
+    "required": ["total", "resource_class"],
 }
 _PUT_ALL = {
     "type": "object",
@@ -41,7 +41,6 @@ _PUT_ALL = {
         "inventories": {
             "type": "object",
             "patternProperties": {validation.RC_PATTERN: _RECORD},
-            "additionalProperties": False,
         },
     },
     "required": ["resource_provider_generation", "inventories"],
@@ -90,7 +89,7 @@ def view(row: Row) -> dict[str, Any]:
 
 def _record(given: dict[str, Any]) -> dict[str, Any]:
     values = {name: given.get(name, default) for name, default in _DEFAULTS.items()}
-    return {"total": given["total"], **values, "allocation_ratio": float(values["allocation_ratio"])}
+    return {"total": given["total"], **values}
 
 
 class _Inventories(Resource):
@@ -195,8 +194,7 @@ class Inventories(_Inventories):
     async def on_post(self, req: Request, resp: Response, uuid: str) -> None:
         self.allow(req, "resource_providers:inventories:create")
         provider = await self.placement.provider(uuid)
-        body = await self.document(req, _POST)
-        self._same_generation(provider, body)
+        body = await self.document(req, _POST)  # placement looks at no generation here
         name = body["resource_class"]
         class_id = await self.placement.classes.id_of(name)
         if class_id is None:
@@ -213,7 +211,8 @@ class Inventories(_Inventories):
         self._show_one(req, resp, record, provider["generation"] + 1, 201)
 
     async def on_delete(self, req: Request, resp: Response, uuid: str) -> None:
-        self.since(req, 5)
+        if req.context.version < (1, 5):
+            raise ApiError(405, "The method DELETE is not allowed for this resource. \n\n ", code="")
         self.allow(req, "resource_providers:inventories:delete")
         provider = await self.placement.provider(uuid)
         present = await self.placement.database.fetch(_OF_PROVIDER, provider_id=provider["id"])
@@ -251,7 +250,7 @@ class Inventory(_Inventories):
         row = await self._row(provider, resource_class)
         if row is None:
             raise faults.bad_request(f"No inventory record with resource class for resource provider {uuid}: "
-                                     f"No inventory of class {resource_class} found for update")  # fmt: skip
+                                     f"No inventory of class {resource_class} found.")  # fmt: skip
         try:
             await self._write(provider, row["resource_class_id"], record, new=False)
         except GenerationConflict:
@@ -265,7 +264,8 @@ class Inventory(_Inventories):
         row = await self._row(provider, resource_class)
         if row is None:
             missing = f"No inventory of class {resource_class} found for delete"
-            raise faults.not_found(f"{missing}: {missing}")
+            known = await self.placement.classes.id_of(resource_class) is not None
+            raise faults.not_found(f"{missing}: {missing if known else f'No such resource class {resource_class}.'}")
         class_ids = [row["resource_class_id"]]
         try:
             async with self.placement.database.transaction() as transaction:

@@ -86,7 +86,10 @@ class ResourceClass(Resource):
         self.show(req, resp, _class_view(name))
 
     async def on_put(self, req: Request, resp: Response, name: str) -> None:
-        """Makes a class (1.7)."""
+        """Makes a class (1.7); before, it renamed one by a body, which is no part of this."""
+        if req.context.version < (1, 7):
+            self.since(req, 2)
+            await self.app.body(req)
         self.since(req, 7)
         self.allow(req, "resource_classes:update")
         validation.check({"name": name}, _CLASS)
@@ -128,7 +131,9 @@ class Traits(Resource):
             listed = value.split(",")
             names = [name for name in names if (name in listed if operator == "in" else name.startswith(value))]
         if "associated" in params:
-            wanted = params["associated"].lower() in ("true", "1")
+            if params["associated"].lower() not in ("true", "false"):
+                raise faults.bad_request('The query parameter "associated" only accepts "true" or "false"')
+            wanted = params["associated"].lower() == "true"
             names = [name for name in names if bool(await self._used(name)) is wanted]
         self.show(req, resp, {"traits": names})
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from harness.emulator.database import DBDuplicateEntry, Statement, in_list
-from harness.emulator.placement import faults, filters, schema
+from harness.emulator.placement import faults, filters, schema, validation
 from harness.emulator.placement.resource import Request, Resource, Response, query
 from harness.emulator.placement.service import Row
 
@@ -35,13 +35,14 @@ _PUT = {
     "required": ["name"],
     "additionalProperties": False,
 }
-_FILTERS = {
-    "name": _TEXT,
-    "uuid": _UUID,
-    "member_of": _TEXT,
-    "resources": _TEXT,
-    "in_tree": _UUID,
-    "required": _TEXT,
+# With the microversion that brought each.
+_FILTERS: dict[str, tuple[int, validation.Schema]] = {
+    "name": (0, _TEXT),
+    "uuid": (0, _UUID),
+    "member_of": (3, _TEXT),
+    "resources": (4, _TEXT),
+    "in_tree": (14, _UUID),
+    "required": (18, _TEXT),
 }
 _ADD = Statement(insert(_providers))
 _CHANGE = Statement(update(_providers).where(_providers.c.id == bindparam("the_id")))
@@ -64,7 +65,8 @@ class ResourceProviders(Resource):
 
     async def on_get(self, req: Request, resp: Response) -> None:
         self.allow(req, "resource_providers:list")
-        params = query(req, _FILTERS)
+        minor = req.context.version[1]
+        params = query(req, {name: kind for name, (since, kind) in _FILTERS.items() if minor >= since})
         conditions: list[Any] = []
         values: dict[str, Any] = {}
         shape: list[Any] = ["providers"]

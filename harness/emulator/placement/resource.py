@@ -33,8 +33,6 @@ class Resource:
 
     def nothing(self, resp: Response, status: int = 204) -> None:
         resp.status = status
-        if status != 204:
-            resp.content_type = "application/json"
 
     def allow(self, req: Request, rule: str) -> None:
         """Only administrators and services may do this. Raises: ApiError 403."""
@@ -54,9 +52,10 @@ class Resource:
         return body
 
 
-def query(req: Request, schema: Mapping[str, validation.Schema]) -> dict[str, str]:
+def query(req: Request, schema: Mapping[str, validation.Schema], *, required: str = "") -> dict[str, str]:
     """Query parameters; a repeated one has its last value, but `member_of` and `required` are joined by newlines.
 
+    Args: required: the one that must be there.
     Raises: ApiError 400 for a parameter the schema does not have, or a value it does not allow.
     """
     found: dict[str, str] = {}
@@ -65,7 +64,8 @@ def query(req: Request, schema: Mapping[str, validation.Schema]) -> dict[str, st
             found[name] += "\n" + value
         else:
             found[name] = value
-    problem = validation.find_problem(found, {"properties": schema, "additionalProperties": False})
+    whole = {"properties": schema, "required": (required,) if required else (), "additionalProperties": False}
+    problem = validation.find_problem(found, whole)
     if problem:
         raise faults.bad_request(f"Invalid query string parameters: {problem}")
     return found

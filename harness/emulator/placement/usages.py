@@ -52,9 +52,7 @@ class Usages(Resource):
         allowed = {"project_id": _TEXT, "user_id": _TEXT}
         if by_type:
             allowed["consumer_type"] = _TEXT
-        params = query(req, allowed)
-        if "project_id" not in params:
-            raise faults.bad_request("Invalid query string parameters: 'project_id' is a required property")
+        params = query(req, allowed, required="project_id")
         caller = req.context.caller
         own = "reader" in caller.roles and caller.project_id == params["project_id"]
         if not (caller.is_admin or caller.is_service or own):

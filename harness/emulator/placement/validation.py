@@ -4,12 +4,13 @@ The sentence is jsonschema's; the dump of the schema that placement appends to i
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.emulator.placement import faults
 
 Schema = Mapping[str, Any]
+Path = tuple[str | int, ...]
 UUID = re.compile(r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$")
 RC_PATTERN = "^[A-Z0-9_]+$"
 CUSTOM_RC_PATTERN = "^CUSTOM_[A-Z0-9_]+$"
@@ -34,63 +35,72 @@ def check(value: Any, schema: Schema) -> None:
 
 
 def find_problem(value: Any, schema: Schema) -> str | None:
-    """What is wrong with a value, in jsonschema's words; None when nothing is."""
+    """What is wrong with a value, in jsonschema's words; None when nothing is.
+
+    Of several things that of jsonschema's choice: the least deep, of these the one whose path comes last.
+    """
+    problems = list(_problems(value, schema, ()))
+    return max(problems, key=lambda found: (-len(found[0]), found[0]))[1] if problems else None
+
+
+def _problems(value: Any, schema: Schema, path: Path) -> Iterator[tuple[Path, str]]:
     kinds = schema.get("type")
     if kinds is not None:
         wanted = [kinds] if isinstance(kinds, str) else kinds
         if not any(isinstance(value, _TYPES[kind]) for kind in wanted) or isinstance(value, bool):
-            return f"{value!r} is not of type " + ", ".join(repr(kind) for kind in wanted)
+            yield path, f"{value!r} is not of type " + ", ".join(repr(kind) for kind in wanted)
+            return
     if isinstance(value, dict):
-        return _in_object(value, schema)
-    if isinstance(value, list):
-        return _in_list(value, schema)
-    if isinstance(value, str):
-        return _in_text(value, schema)
-    if isinstance(value, int | float):
+        yield from _in_object(value, schema, path)
+    elif isinstance(value, list):
+        yield from _in_list(value, schema, path)
+    elif isinstance(value, str):
+        problem = _in_text(value, schema)
+        if problem:
+            yield path, problem
+    elif isinstance(value, int | float):
         if "minimum" in schema and value < schema["minimum"]:
-            return f"{value!r} is less than the minimum of {schema['minimum']!r}"
+            yield path, f"{value!r} is less than the minimum of {schema['minimum']!r}"
         if "maximum" in schema and value > schema["maximum"]:
-            return f"{value!r} is greater than the maximum of {schema['maximum']!r}"
-    return None
+            yield path, f"{value!r} is greater than the maximum of {schema['maximum']!r}"
 
 
-def _in_object(value: dict[str, Any], schema: Schema) -> str | None:
+def _in_object(value: dict[str, Any], schema: Schema, path: Path) -> Iterator[tuple[Path, str]]:
     properties = schema.get("properties", {})
     patterns = schema.get("patternProperties", {})
     if len(value) < schema.get("minProperties", 0):
-        return f"{value!r} should be non-empty"
+        yield path, f"{value!r} should be non-empty"
+    for name in schema.get("required", ()):
+        if name not in value:
+            yield path, f"{name!r} is a required property"
+    unknown = []
     for name, given in value.items():
         inner = properties.get(name)
         if inner is None:
             inner = next((one for pattern, one in patterns.items() if _matches(pattern, name)), None)
         if inner is None:
-            if schema.get("additionalProperties", True) is False:
-                if patterns:
-                    listed = ", ".join(repr(pattern) for pattern in patterns)
-                    return f"{name!r} does not match any of the regexes: {listed}"
-                return f"Additional properties are not allowed ({name!r} was unexpected)"
-            continue
-        problem = find_problem(given, inner)
-        if problem:
-            return problem
-    for name in schema.get("required", ()):
-        if name not in value:
-            return f"{name!r} is a required property"
-    return None
+            unknown.append(name)
+        else:
+            yield from _problems(given, inner, (*path, name))
+    if unknown and schema.get("additionalProperties", True) is False:
+        names = ", ".join(repr(name) for name in sorted(unknown))
+        if patterns:
+            listed = ", ".join(repr(pattern) for pattern in sorted(patterns))
+            yield path, f"{names} {'does' if len(unknown) == 1 else 'do'} not match any of the regexes: {listed}"
+        else:
+            verb = "was" if len(unknown) == 1 else "were"
+            yield path, f"Additional properties are not allowed ({names} {verb} unexpected)"
 
 
-def _in_list(value: list[Any], schema: Schema) -> str | None:
+def _in_list(value: list[Any], schema: Schema, path: Path) -> Iterator[tuple[Path, str]]:
     if len(value) < schema.get("minItems", 0):
-        return f"{value!r} should be non-empty"
+        yield path, f"{value!r} should be non-empty"
     inner = schema.get("items")
     if inner is not None:
-        for one in value:
-            problem = find_problem(one, inner)
-            if problem:
-                return problem
+        for index, one in enumerate(value):
+            yield from _problems(one, inner, (*path, index))
     if schema.get("uniqueItems") and len({str(one) for one in value}) != len(value):
-        return f"{value!r} has non-unique elements"
-    return None
+        yield path, f"{value!r} has non-unique elements"
 
 
 def _in_text(value: str, schema: Schema) -> str | None:
@@ -98,6 +108,8 @@ def _in_text(value: str, schema: Schema) -> str | None:
         return f"{value!r} should be non-empty"
     if len(value) > schema.get("maxLength", len(value)):
         return f"{value!r} is too long"
+    if "enum" in schema and value not in schema["enum"]:
+        return f"{value!r} is not one of {schema['enum']!r}"
     if "pattern" in schema and not _matches(schema["pattern"], value):
         return f"{value!r} does not match {schema['pattern']!r}"
     if schema.get("format") == "uuid" and not UUID.match(value):
