@@ -61,6 +61,7 @@ class Place:
     binaries: Path
     directory: Path  # holds data/ and, where they had to be copied, the binaries; removed as a whole
     identity: Identity
+    major: int  # of the binaries
 
     @property
     def data(self) -> Path:
@@ -107,7 +108,7 @@ def prepare(state: Path, binaries: Binaries, *, ephemeral: bool) -> Place:
     try:
         _own(directory, identity)
         _check_space(directory)
-        return Place(_reachable(binaries, directory, identity), directory, identity)
+        return Place(_reachable(binaries, directory, identity), directory, identity, binaries.major)
     except BaseException:
         if not (directory / "data").exists():
             shutil.rmtree(directory, ignore_errors=True)
@@ -117,7 +118,7 @@ def prepare(state: Path, binaries: Binaries, *, ephemeral: bool) -> Place:
 def initialise(place: Place, settings: DatabaseSettings, log: Path) -> bool:
     """Create the cluster, unless there is a whole one already. Returns whether it was created.
 
-    Raises: PostgresUnavailable with initdb's last words; the half-made cluster is removed.
+    Raises: PostgresUnavailable with initdb's last words; the whole place is removed.
     """
     if (place.data / "squall.ready").exists():
         return False
@@ -133,7 +134,7 @@ def initialise(place: Place, settings: DatabaseSettings, log: Path) -> bool:
             *("-D", str(place.data), "-U", settings.user, f"--pwfile={password}"),
             *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
         ]
-        if _major(place.binaries) >= 16:
+        if place.major >= 16:
             command += ["-c", f"scram_iterations={SCRAM_ITERATIONS}"]
         done = subprocess.run(
             command,
@@ -155,13 +156,13 @@ def initialise(place: Place, settings: DatabaseSettings, log: Path) -> bool:
         marker.touch()
         _own(marker, place.identity)
     except subprocess.TimeoutExpired:
-        supervise.remove(place.data)
+        place.remove()
         raise PostgresUnavailable(f"initdb did not end within {INITDB_TIMEOUT_S:.0f} s in {place.data}") from None
     except OSError as error:
-        supervise.remove(place.data)
+        place.remove()
         raise PostgresUnavailable(f"initdb in {place.data}: {error.strerror or error}") from error
     except PostgresUnavailable:
-        supervise.remove(place.data)
+        place.remove()
         raise
     finally:
         password.unlink(missing_ok=True)
@@ -203,11 +204,10 @@ def command(place: Place, settings: DatabaseSettings) -> list[str]:
     if settings.group_commit:
         options["commit_delay"] = str(round(settings.group_commit_window_ms * 1000))
         options["commit_siblings"] = "1"
-    major = _major(place.binaries)
-    if major < 18:
+    if place.major < 18:
         del options["io_method"]
         options["log_connections"] = "off"
-    if major < 16:
+    if place.major < 16:
         del options["scram_iterations"]
     arguments = [str(place.binaries / "postgres"), "-D", str(place.data)]
     for name, value in options.items():
@@ -284,7 +284,7 @@ def _directory(state: Path, identity: Identity, *, ephemeral: bool) -> Path:
     if _can_reach(state, identity):
         inside.mkdir(mode=0o700, exist_ok=True)
         return inside
-    places = [Path(place) for place in (tempfile.gettempdir(), "/var/tmp", "/tmp")]
+    places = _outside() if ephemeral else _outside()[1:]  # TMPDIR may be another one at the next start
     reachable = [place for place in places if _can_reach(place, identity)]
     for base in reachable:
         if ephemeral:
@@ -300,6 +300,11 @@ def _directory(state: Path, identity: Identity, *, ephemeral: bool) -> Path:
             continue
         return path
     raise PostgresUnavailable(f"no directory that user {identity.uid} can reach: tried {state}, /tmp and /var/tmp")
+
+
+def _outside() -> list[Path]:
+    """Where data may go when the state directory is closed to the server's user."""
+    return [Path(place) for place in (tempfile.gettempdir(), "/var/tmp", "/tmp")]
 
 
 def _can_reach(path: Path, identity: Identity) -> bool:
@@ -320,7 +325,7 @@ def _can_reach(path: Path, identity: Identity) -> bool:
 def kept_directory(state: Path, *, remove: bool = False) -> Path | None:
     """Where a lasting cloud's data lies, None when there is none. Args: remove: delete it; its server must be down."""
     inside = state / "pgdata"
-    places = [inside, *(base / _kept_name(state) for base in (Path(tempfile.gettempdir()), Path("/var/tmp")))]
+    places = [inside, *(base / _kept_name(state) for base in _outside())]
     found = next((place for place in places if place.is_dir() and not place.is_symlink()), None)
     if remove and found is not None:
         supervise.remove(found)
@@ -336,13 +341,38 @@ def _reachable(binaries: Binaries, directory: Path, identity: Identity) -> Path:
     """The binaries, or a copy of them beside the data when they lie under a closed home directory."""
     if _can_reach(binaries.directory, identity):
         return binaries.directory
-    copy = directory / "postgresql"
-    if not (copy / "bin" / "postgres").exists():
-        installation = binaries.directory.parent
+    return copy_binaries(binaries.directory, directory / "postgresql")
+
+
+def copy_binaries(binaries: Path, to: Path) -> Path:
+    """Copy a PostgreSQL that can be moved, and return where its bin/ is in the copy. One that is there stays.
+
+    Raises: OSError; what was copied by then is gone.
+    """
+    installation = binaries.parent
+    package = installation.parent
+    # A wheel keeps the libraries it brings beside its package, and its programs find them by that relative path.
+    bundled = package.with_name(f"{package.name}.libs")
+    copied = to / package.name / installation.name / binaries.name
+    if copied.exists():
+        return copied
+    half = to.with_name(f".{to.name}")
+    for old in (half, to):  # of an end in the midst of it; of another version
+        shutil.rmtree(old, ignore_errors=True)
+    try:
         skip = shutil.ignore_patterns("include", "*.a", "pkgconfig", "man", "doc")
-        shutil.copytree(installation, copy, ignore=skip, symlinks=True, dirs_exist_ok=True)
-        copy.chmod(0o755)
-    return copy / "bin"
+        shutil.copytree(installation, half / package.name / installation.name, ignore=skip, symlinks=True)
+        if bundled.is_dir():
+            shutil.copytree(bundled, half / bundled.name, symlinks=True)
+        for path in (half, *half.rglob("*")):  # a strict umask made them ours alone
+            if not path.is_symlink():
+                mode = path.stat().st_mode
+                path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
+        half.rename(to)  # whole or not at all: the next start trusts what it finds
+    except BaseException:
+        shutil.rmtree(half, ignore_errors=True)
+        raise
+    return copied
 
 
 def _own(path: Path, identity: Identity) -> None:

@@ -1,5 +1,6 @@
 """A PostgreSQL of its own without a cloud around it, for tests and benches of single parts."""
 
+import json
 import os
 import signal
 import subprocess
@@ -41,7 +42,7 @@ class StandalonePostgres:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._place = postgres.prepare(self._directory, postgres.find_binaries(), ephemeral=True)
         removals = self._directory / "postgres-removals.json"
-        removals.write_text(f'["{self._place.directory}"]')
+        removals.write_text(json.dumps([str(self._place.directory)]))
         self._guardian = supervise.Guardian(self._pids.path, removals=removals)
         try:
             postgres.initialise(self._place, self.settings, self.log)
