@@ -62,7 +62,8 @@ class ImageApp(ServiceApp):
         await super().process_response(req, resp, resource, req_succeeded)
         if resp.status_code in (300, 401) or req.path in ("/", "/versions"):  # answered before an id is given
             resp.delete_header("x-openstack-request-id")
-        if resp.status_code == 204 and not resp.content_type:
+        has_no_type = req.method == "GET" or "/members/" in req.path
+        if resp.status_code == 204 and not resp.content_type and not has_no_type:
             resp.content_type = "text/html; charset=UTF-8"
 
 

@@ -22,7 +22,7 @@ class ImageFile(Resource):
     async def on_put(self, req: Request, resp: Response, image_id: str) -> None:
         kind = (req.content_type or "").partition(";")[0].strip()
         if kind != "application/octet-stream":
-            raise faults.media_type(kind, f"Invalid content type {kind}")
+            raise faults.media_type(kind, f"Invalid content type {kind or None}")
         caller: Caller = req.context.caller
         row = await self.glance.visible(caller, image_id)
         if not may_change(caller, row):
@@ -103,7 +103,12 @@ def _span(header: str | None, size: int) -> tuple[int, int]:
     if header is None:
         return 0, size
     match = _RANGE.match(header)
-    if match is None or int(match[1]) >= size:
+    if match is None:
         raise faults.refuse(416, "Invalid range specified")
+    if int(match[1]) >= size:
+        raise faults.detailed(
+            416,
+            f"Invalid start position in Range header. Start position MUST be in the inclusive range [0, {size - 1}].",
+        )
     end = min(int(match[2]) + 1, size) if match[2] else size
     return int(match[1]), end

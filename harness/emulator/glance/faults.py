@@ -24,6 +24,7 @@ _OPENINGS = {
     403: "Access was denied to this resource.",
     404: "The resource could not be found.",
     409: "There was a conflict when trying to complete your request.",
+    416: "The Range requested is not available.",
     500: "The server has either erred or is incapable of performing the requested operation.",
 }
 _UNAUTHENTICATED = (

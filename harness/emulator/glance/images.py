@@ -128,7 +128,7 @@ class ImageTag(Resource):
     async def on_put(self, req: Request, resp: Response, image_id: str, tag: str) -> None:
         tags = await self._tags(req, image_id)
         if len(tag) > 255:
-            raise faults.refuse(400, "Invalid tag: must be at most 255 characters")
+            raise faults.mismatch(f"{tag!r} is too long")
         if tag not in tags:
             await self.glance.change(image_id, tags=orjson.dumps(sorted([*tags, tag])).decode())
         self.nothing(resp)

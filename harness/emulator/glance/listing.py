@@ -28,7 +28,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "lt": operator.lt,
     "lte": operator.le,
 }
-_PAGING = ("limit", "marker", "sort", "sort_key", "sort_dir", "member_status", "visibility", "tag")
+_PAGING = ("limit", "marker", "sort", "sort_key", "sort_dir", "member_status", "visibility", "tag", "deleted")
 
 _MEMBERSHIPS = Statement(
     select(_members.c.image_id, _members.c.status).where(_members.c.member == bindparam("project"))

@@ -93,7 +93,8 @@ class RoleAssignments(Resource):
         where = "system" if grant.target_type == SYSTEM else f"{grant.target_type}s/{grant.target_id}"
         links = {"assignment": f"{self.base}/{where}/{kind}/{grant.actor_id}/roles/{grant.role_id}"}
         if one.prior_role_id is not None:
-            links["prior_role"] = f"{self.base}/prior_role/{one.prior_role_id}/implies/{one.role_id}"
+            # Keystone 30 names the two the wrong way round.
+            links["prior_role"] = f"{self.base}/prior_role/{one.role_id}/implies/{one.prior_role_id}"
         if one.user_id is not None:
             links["membership"] = f"{self.base}/groups/{grant.actor_id}/users/{one.user_id}"
         scope: dict[str, Any]

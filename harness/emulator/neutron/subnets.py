@@ -253,8 +253,10 @@ async def change(neutron: Neutron, caller: Caller, subnet_id: str, values: Value
         changes[name] = int(value) if kind == "bool" else _json(none_to_list(value)) if kind == "json" else value
     if all(row[name] == value for name, value in changes.items()):
         return view(row)
+    # Neutron keeps the pools in a table of their own, which does not count as a change of the subnet.
+    only_pools = all(row[name] == value for name, value in changes.items() if name != "allocation_pools")
     changes["updated_at"] = timestamps.utcnow_iso()
-    changes["revision_number"] = row["revision_number"] + 1
+    changes["revision_number"] = row["revision_number"] + (0 if only_pools else 1)
     if not await neutron.database.execute(_UPDATE, which=subnet_id, was=row["revision_number"], **changes):
         raise StaleDataError(subnet_id)
     return view({**dict(row), **changes})
