@@ -1,28 +1,44 @@
 # Everything a newcomer types. Each target sets up what it needs, once.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 SQUALL := $(PY) -m harness.cli
 
-.PHONY: run test conformance check test-full drill drills bench lock format clean setup setup-dev
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+# An index that has not every package is no news, a line for each of them; what else pip warns of is shown as it comes.
+SAID := 2>&1 | { grep -v --line-buffered "is ignored: it is neither a file nor a directory" >&2 || true; }
+FAILED := { echo "squall: set-up failed, see above: is the package index reachable (pip config list), is the disk full? Then give the same command again" >&2; exit 2; }
+
+.PHONY: help run test conformance check test-full drill drills bench lock format clean setup setup-dev
+
+help:
+	@echo "make run     sets everything up, then runs experiments/burst-500.yaml: about four minutes"
+	@echo "make test    sets everything up, then runs the tests that need no root"
+	@echo "make drill   kills the database in the middle of a burst, and must find the damage"
+	@echo "make setup   only sets up; then: .venv/bin/squall --help"
+	@echo "More targets are in README.md."
 
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
 
 $(VENV)/.python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "squall needs Python 3.11 or newer; $(PYTHON) is older. Set PYTHON=..." >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	@version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2], int(sys.version_info >= (3, 11)))') || version="nothing that runs 0"; \
+	[[ $$version == *" 1" ]] || { echo "squall: wanted Python 3.11 or newer; $(PYTHON) is $${version% 0}. Name another one: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "squall: no virtual environment could be made; mend that and give the same command again" >&2; exit 2; }
 	@touch $@
 
 # Wheels only and by hash: no compiler is needed, and nothing but what was reviewed is installed.
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/.python
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "squall: installing the packages of requirements.lock in $(VENV); a minute or two, this once"
+	@$(PIP) --require-hashes --only-binary :all: -r requirements.lock $(SAID) || $(FAILED)
+	@$(PIP) --no-deps --no-build-isolation --editable . $(SAID) || $(FAILED)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-dev.lock
+	@echo "squall: installing what the tests need on top, this once"
+	@$(PIP) --require-hashes --only-binary :all: -r requirements-dev.lock $(SAID) || $(FAILED)
 	@touch $@
 
 run: $(VENV)/.runtime
