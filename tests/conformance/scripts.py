@@ -14,13 +14,14 @@ Script = Callable[[Play], None]
 
 
 def every() -> dict[str, Script]:
-    """`nova.keypairs` -> the function; in the order of the files."""
+    """`nova.keypairs` -> the function; in the order of the files, or of the packages' `SCRIPTS`."""
     found: dict[str, Script] = {}
     for service in SERVICES:
         module = importlib.import_module(f"tests.conformance.{service}")
-        for name, value in vars(module).items():
-            if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_"):
-                found[f"{service}.{name}"] = value
+        own = [value for value in vars(module).values() if inspect.isfunction(value)]
+        for script in getattr(module, "SCRIPTS", own):
+            if not script.__name__.startswith("_"):
+                found[f"{service}.{script.__name__}"] = script
     return found
 
 

@@ -1,182 +1,9 @@
-"""Identity v3."""
+"""Projects, users, roles and application credentials."""
 
 from typing import Any
 
-from tests.conformance.play import PASSWORD, Play
-
-DEFAULT = {"id": "default"}
-PROJECT = {"project": {"name": "conformance", "domain": DEFAULT}}
-
-
-def _auth(user: Any = None, scope: Any = None, methods: Any = ("password",), **identity: Any) -> dict[str, Any]:
-    """The body of a token request; by default the member's password."""
-    if user is None and not identity:
-        user = {"name": "conformance-member", "domain": DEFAULT, "password": PASSWORD}
-    if user is not None:
-        identity["password"] = {"user": user}
-    body: dict[str, Any] = {"identity": {"methods": list(methods), **identity}}
-    if scope is not None:
-        body["scope"] = scope
-    return {"auth": body}
-
-
-def discovery(play: Play) -> None:
-    ask = play.nobody.keystone
-    for path in ("/", "/v3", "/v3/", "/v2.0", "/nonsense", "/v3/nonsense"):
-        ask("GET", path)
-    ask("HEAD", "/v3")
-    ask("POST", "/v3", {})
-    ask("DELETE", "/")
-    ask("PUT", "/v3/auth/tokens", {})
-    ask("PATCH", "/v3/users", {})
-    play.admin.keystone("PUT", "/v3/projects", {})
-    play.admin.keystone("OPTIONS", "/v3/users")
-
-
-def token_bodies(play: Play) -> None:
-    def ask(body: Any, **headers: Any) -> None:
-        play.nobody.keystone("POST", "/v3/auth/tokens", body, shape=True, **headers)
-
-    ask({})
-    ask([])
-    ask(b"")
-    ask(b"{not json")
-    ask(b"42")
-    ask(_auth(), Content_Type="text/plain")
-    ask(_auth(), Content_Type=None)
-    ask(_auth(), Accept="text/html")
-    ask({"auth": {}})
-    ask({"auth": []})
-    ask({"auth": {"identity": {}}})
-    ask({"auth": {"identity": []}})
-    ask({"auth": {"identity": {"methods": []}}})
-    ask({"auth": {"identity": {"methods": "password"}}})
-    ask({"auth": {"identity": {"methods": ["password"]}}})
-    ask({"auth": {"identity": {"methods": ["nonsense"], "nonsense": {}}}})
-    ask({"auth": {"identity": {"methods": [1]}}})
-    ask({"auth": {"identity": {"methods": ["password"], "password": {}}}})
-    ask({"auth": {"identity": {"methods": ["password"], "password": []}}})
-    ask(_auth({}))
-    ask(_auth({"name": "conformance-member", "password": PASSWORD}))
-    ask(_auth({"name": "conformance-member", "domain": {}, "password": PASSWORD}))
-    ask(_auth({"name": "conformance-member", "domain": DEFAULT}))
-    ask(_auth({"name": "conformance-member", "domain": DEFAULT, "password": "wrong"}))
-    ask(_auth({"name": "conformance-nobody", "domain": DEFAULT, "password": "wrong"}))
-    ask(_auth({"name": "conformance-member", "domain": {"name": "nonsense"}, "password": PASSWORD}))
-    ask(_auth({"id": "0" * 32, "password": PASSWORD}))
-    ask(_auth({"id": 1, "password": PASSWORD}))
-    ask(_auth({"id": play.member.id, "password": 1}))
-    ask(_auth(methods=("token",), token={}))
-    ask(_auth(methods=("token",), token={"id": "nonsense"}))
-    ask(_auth(methods=("password", "token"), **{"password": {"user": {"id": play.member.id, "password": PASSWORD}}}))
-    ask(_auth(methods=("application_credential",), application_credential={}))
-    ask(_auth(methods=("application_credential",), application_credential={"id": "0" * 32, "secret": "x"}))
-    ask(_auth(methods=("application_credential",), application_credential={"id": "0" * 32}))
-    ask(_auth(methods=("totp",), totp={"user": {"id": play.member.id, "passcode": "123456"}}))
-    ask(_auth(methods=("external",), external={}))
-
-
-def token_scopes(play: Play) -> None:
-    def ask(scope: Any, **more: Any) -> None:
-        play.nobody.keystone("POST", "/v3/auth/tokens", _auth(scope=scope), shape=True, **more)
-
-    ask(None)
-    ask("unscoped")
-    ask({"unscoped": {}})
-    ask("nonsense")
-    ask({})
-    ask([])
-    ask({"project": {}})
-    ask({"project": []})
-    ask({"project": {"name": "conformance"}})
-    ask({"project": {"name": "conformance", "domain": {"name": "Default"}}})
-    ask({"project": {"id": play.member.project_id}})
-    ask({"project": {"id": play.other.project_id}})
-    ask({"project": {"id": "0" * 32}})
-    ask({"project": {"id": 1}})
-    ask({"project": {"name": "nonsense", "domain": DEFAULT}})
-    ask({"domain": {}})
-    ask({"domain": DEFAULT})
-    ask({"domain": {"name": "nonsense"}})
-    ask({"system": {"all": True}})
-    ask({"system": {}})
-    ask({"system": {"all": False}})
-    ask({"project": {"id": play.member.project_id}, "domain": DEFAULT})
-    ask({"OS-TRUST:trust": {"id": "0" * 32}})
-
-
-def tokens(play: Play) -> None:
-    nobody, member = play.nobody.keystone, play.member
-    made = nobody("POST", "/v3/auth/tokens", _auth(scope=PROJECT), shape=True)
-    made = nobody("POST", "/v3/auth/tokens?nocatalog", _auth(scope=PROJECT))
-    token = play.name("token", made.headers["x-subject-token"])
-    bare = nobody("POST", "/v3/auth/tokens", _auth()).headers["x-subject-token"]
-    play.name("bare token", bare)
-    ask = member.keystone
-    for subject in (token, "nonsense", bare):
-        ask("GET", "/v3/auth/tokens?nocatalog", X_Subject_Token=subject)
-        ask("HEAD", "/v3/auth/tokens", X_Subject_Token=subject)
-    ask("GET", "/v3/auth/tokens", X_Subject_Token=token, shape=True)
-    ask("GET", "/v3/auth/tokens")
-    ask("GET", "/v3/auth/tokens?allow_expired=1&nocatalog", X_Subject_Token=token)
-    play.reader.keystone("GET", "/v3/auth/tokens", X_Subject_Token=token)
-    play.admin.keystone("GET", "/v3/auth/tokens?nocatalog", X_Subject_Token=token)
-    nobody("GET", "/v3/auth/tokens", X_Subject_Token=token)
-    nobody("GET", "/v3/auth/tokens", X_Subject_Token=token, X_Auth_Token="nonsense")
-    nobody("GET", "/v3/auth/tokens?nocatalog", X_Subject_Token=token, X_Auth_Token=token)
-    nobody("GET", "/v3/projects", X_Auth_Token="nonsense")
-    nobody("GET", "/v3/projects", X_Auth_Token=bare)
-    for path in ("projects", "domains", "system"):
-        nobody("GET", f"/v3/auth/{path}", X_Auth_Token=token)
-        nobody("GET", f"/v3/auth/{path}", X_Auth_Token=bare)
-        nobody("GET", f"/v3/auth/{path}")
-    nobody("GET", "/v3/auth/catalog", X_Auth_Token=token, shape=True)
-    nobody("GET", "/v3/auth/catalog", X_Auth_Token=bare)
-    nobody("GET", "/v3/auth/catalog")
-    again = {"methods": ("token",), "token": {"id": bare}}
-    nobody("POST", "/v3/auth/tokens", _auth(**again))
-    scoped = nobody("POST", "/v3/auth/tokens?nocatalog", _auth(**again, scope=PROJECT))
-    nobody("POST", "/v3/auth/tokens", _auth(**again, scope={"project": {"id": play.other.project_id}}))
-    nobody("POST", "/v3/auth/tokens?nocatalog", _auth(methods=("token",), token={"id": token}))
-    child = play.name("child token", scoped.headers["x-subject-token"])
-    ask("DELETE", "/v3/auth/tokens")
-    ask("DELETE", "/v3/auth/tokens", X_Subject_Token="nonsense")
-    play.reader.keystone("DELETE", "/v3/auth/tokens", X_Subject_Token=token)
-    nobody("DELETE", "/v3/auth/tokens", X_Subject_Token=token)
-    ask("DELETE", "/v3/auth/tokens", X_Subject_Token=token)
-    ask("DELETE", "/v3/auth/tokens", X_Subject_Token=token)
-    ask("GET", "/v3/auth/tokens", X_Subject_Token=token)
-    nobody("GET", "/v3/auth/projects", X_Auth_Token=token)
-    ask("GET", "/v3/auth/tokens?nocatalog", X_Subject_Token=child)
-    for service, path in (("nova", "/v2.1/flavors"), ("neutron", "/v2.0/networks"), ("placement", "/traits")):
-        getattr(play.nobody, service)("GET", path, X_Auth_Token=token)
-
-
-def who_may(play: Play) -> None:
-    """Everything an ordinary user may not do, and what a reader may."""
-    for user in (play.reader, play.member):
-        ask = user.keystone
-        for kind in ("users", "projects", "domains", "groups", "services", "endpoints", "roles", "regions"):
-            ask("GET", f"/v3/{kind}", shape=True)
-        ask("GET", "/v3/role_assignments")
-        ask("GET", f"/v3/role_assignments?user.id={user.id}")
-        ask("GET", f"/v3/users/{user.id}")
-        ask("GET", f"/v3/users/{play.other.id}")
-        ask("GET", f"/v3/users/{'0' * 32}")
-        ask("GET", f"/v3/projects/{user.project_id}")
-        ask("GET", f"/v3/projects/{play.other.project_id}")
-        ask("GET", f"/v3/projects/{'0' * 32}")
-        ask("GET", "/v3/domains/default")
-        ask("GET", f"/v3/users/{user.id}/projects")
-        ask("GET", f"/v3/users/{play.other.id}/projects")
-        ask("GET", f"/v3/users/{user.id}/groups")
-        ask("POST", "/v3/users", {"user": {"name": "conformance-new"}})
-        ask("POST", "/v3/projects", {"project": {"name": "conformance-new"}})
-        ask("DELETE", f"/v3/projects/{play.other.project_id}")
-        ask("PATCH", f"/v3/users/{user.id}", {"user": {"enabled": False}})
-        ask("POST", "/v3/roles", {"role": {"name": "conformance-new"}})
-    play.nobody.keystone("GET", "/v3/users")
-    play.nobody.keystone("POST", "/v3/users", {})
+from tests.conformance.keystone.common import DEFAULT, PROJECT, auth
+from tests.conformance.play import Play
 
 
 def projects(play: Play) -> None:
@@ -282,7 +109,7 @@ def users(play: Play) -> None:
     nobody("POST", path, change)
     nobody("POST", path, change)
     nobody("POST", f"/v3/users/{'0' * 32}/password", change)
-    mine = _auth({"id": user, "password": "two"})
+    mine = auth({"id": user, "password": "two"})
     nobody("POST", "/v3/auth/tokens", mine)
     ask("GET", f"/v3/users/{user}/projects")
     ask("GET", f"/v3/users/{user}/groups")
@@ -407,7 +234,7 @@ def application_credentials(play: Play) -> None:
     method = ("application_credential",)
 
     def by(**credential: Any) -> dict[str, Any]:
-        return _auth(methods=method, application_credential=credential)
+        return auth(methods=method, application_credential=credential)
 
     who = {"name": "conformance-member", "domain": DEFAULT}
     token = login("POST", "/v3/auth/tokens?nocatalog", by(id=one, secret="s3cret")).headers["x-subject-token"]
@@ -420,7 +247,7 @@ def application_credentials(play: Play) -> None:
     login("POST", "/v3/auth/tokens", by(id=one))
     login("POST", "/v3/auth/tokens", by(name="two", secret="s3cret"))
     login("POST", "/v3/auth/tokens", {"auth": {**by(id=one, secret="s3cret")["auth"], "scope": PROJECT}})
-    login("POST", "/v3/auth/tokens?nocatalog", _auth(methods=("token",), token={"id": token}))
+    login("POST", "/v3/auth/tokens?nocatalog", auth(methods=("token",), token={"id": token}))
     login("POST", path, {"application_credential": {"name": "three"}}, X_Auth_Token=token)
     login("DELETE", f"{path}/{two}", X_Auth_Token=token)
     login("GET", path, X_Auth_Token=token, only="links")
@@ -432,52 +259,3 @@ def application_credentials(play: Play) -> None:
     ask("DELETE", f"{path}/{one}")
     login("GET", "/v3/auth/projects", X_Auth_Token=token)
     ask("DELETE", f"{path}/{two}")
-
-
-def catalog(play: Play) -> None:
-    ask = play.admin.keystone
-    for body in ({}, {"service": {}}, {"service": {"type": ""}}, {"service": {"type": "x", "enabled": "x"}}):
-        ask("POST", "/v3/services", body)
-    made = ask("POST", "/v3/services", {"service": {"type": "conformance", "name": "conformance"}})
-    service = play.name("service", made["service"]["id"])
-    ask("GET", f"/v3/services/{service}")
-    ask("GET", "/v3/services?type=conformance")
-    ask("GET", "/v3/services?type=compute", shape=True)
-    for body in (
-        {},
-        {"endpoint": {}},
-        {"endpoint": {"interface": "nonsense", "service_id": service, "url": "http://example.org"}},
-        {"endpoint": {"interface": "public", "service_id": "0" * 32, "url": "http://example.org"}},
-        {"endpoint": {"interface": "public", "service_id": service, "url": "http://example.org", "region_id": "no"}},
-        {"endpoint": {"interface": "public", "service_id": service, "url": "http://example.org/$(nonsense)s"}},
-    ):
-        ask("POST", "/v3/endpoints", body)
-    body = {"interface": "public", "service_id": service, "url": "http://example.org", "region_id": "RegionOne"}
-    endpoint = play.name("endpoint", ask("POST", "/v3/endpoints", {"endpoint": body})["endpoint"]["id"])
-    ask("GET", f"/v3/endpoints/{endpoint}")
-    ask("GET", f"/v3/endpoints?service_id={service}&interface=public")
-    ask("GET", f"/v3/endpoints?service_id={service}&interface=admin")
-    ask("PATCH", f"/v3/endpoints/{endpoint}", {"endpoint": {"url": "http://example.com"}})
-    ask("GET", "/v3/regions/RegionOne")
-    ask("GET", "/v3/regions/nonsense")
-    ask("DELETE", f"/v3/endpoints/{endpoint}")
-    ask("DELETE", f"/v3/endpoints/{endpoint}")
-    ask("DELETE", f"/v3/services/{service}")
-    ask("GET", f"/v3/services/{service}")
-
-
-def outside(play: Play) -> None:
-    """Parts of keystone that clients ask for though few clouds use them."""
-    for user in (play.member, play.admin):
-        for path in (
-            "/v3/OS-TRUST/trusts",
-            f"/v3/OS-TRUST/trusts?trustor_user_id={play.member.id}",
-            f"/v3/OS-TRUST/trusts/{'0' * 32}",
-            "/v3/credentials",
-            f"/v3/credentials/{'0' * 32}",
-            "/v3/limits",
-            "/v3/limits/model",
-            "/v3/registered_limits",
-            "/v3/domains/default/config",
-        ):
-            user.keystone("GET", path)
