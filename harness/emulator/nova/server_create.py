@@ -150,7 +150,7 @@ async def create(api: ComputeApi, req: Any, resp: Any) -> None:
     most = most if room is None else min(most, room)
     count = await quota.check_instances(api.cells, api.settings, caller.project_id, flavor, least, most)
     template = _template(caller, server, flavor, image, minor, hints, group_uuid)
-    checks.check_room(_numbered(template, server, 0, count), count)
+    checks.check_room(template, count)
     new = [_numbered(template, server, index, count) for index in range(count)]
     spec = {
         "flavor": flavor,

@@ -4,13 +4,14 @@ The sentence is jsonschema's; the dump of the schema that placement appends to i
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from harness.emulator.placement import faults
 
 Schema = Mapping[str, Any]
 Path = tuple[str | int, ...]
+Problems = list[tuple[Path, str]]
 UUID = re.compile(r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$")
 RC_PATTERN = "^[A-Z0-9_]+$"
 CUSTOM_RC_PATTERN = "^CUSTOM_[A-Z0-9_]+$"
@@ -39,40 +40,41 @@ def find_problem(value: Any, schema: Schema) -> str | None:
 
     Of several things that of jsonschema's choice: the least deep, of these the one whose path comes last.
     """
-    problems = list(_problems(value, schema, ()))
+    problems: Problems = []
+    _collect(value, schema, (), problems)
     return max(problems, key=lambda found: (-len(found[0]), found[0]))[1] if problems else None
 
 
-def _problems(value: Any, schema: Schema, path: Path) -> Iterator[tuple[Path, str]]:
+def _collect(value: Any, schema: Schema, path: Path, problems: Problems) -> None:
     kinds = schema.get("type")
     if kinds is not None:
         wanted = [kinds] if isinstance(kinds, str) else kinds
         if not any(isinstance(value, _TYPES[kind]) for kind in wanted) or isinstance(value, bool):
-            yield path, f"{value!r} is not of type " + ", ".join(repr(kind) for kind in wanted)
+            problems.append((path, f"{value!r} is not of type " + ", ".join(repr(kind) for kind in wanted)))
             return
     if isinstance(value, dict):
-        yield from _in_object(value, schema, path)
+        _in_object(value, schema, path, problems)
     elif isinstance(value, list):
-        yield from _in_list(value, schema, path)
+        _in_list(value, schema, path, problems)
     elif isinstance(value, str):
         problem = _in_text(value, schema)
         if problem:
-            yield path, problem
+            problems.append((path, problem))
     elif isinstance(value, int | float):
         if "minimum" in schema and value < schema["minimum"]:
-            yield path, f"{value!r} is less than the minimum of {schema['minimum']!r}"
+            problems.append((path, f"{value!r} is less than the minimum of {schema['minimum']!r}"))
         if "maximum" in schema and value > schema["maximum"]:
-            yield path, f"{value!r} is greater than the maximum of {schema['maximum']!r}"
+            problems.append((path, f"{value!r} is greater than the maximum of {schema['maximum']!r}"))
 
 
-def _in_object(value: dict[str, Any], schema: Schema, path: Path) -> Iterator[tuple[Path, str]]:
+def _in_object(value: dict[str, Any], schema: Schema, path: Path, problems: Problems) -> None:
     properties = schema.get("properties", {})
     patterns = schema.get("patternProperties", {})
     if len(value) < schema.get("minProperties", 0):
-        yield path, f"{value!r} should be non-empty"
+        problems.append((path, f"{value!r} should be non-empty"))
     for name in schema.get("required", ()):
         if name not in value:
-            yield path, f"{name!r} is a required property"
+            problems.append((path, f"{name!r} is a required property"))
     unknown = []
     for name, given in value.items():
         inner = properties.get(name)
@@ -81,26 +83,28 @@ def _in_object(value: dict[str, Any], schema: Schema, path: Path) -> Iterator[tu
         if inner is None:
             unknown.append(name)
         else:
-            yield from _problems(given, inner, (*path, name))
+            _collect(given, inner, (*path, name), problems)
     if unknown and schema.get("additionalProperties", True) is False:
         names = ", ".join(repr(name) for name in sorted(unknown))
         if patterns:
             listed = ", ".join(repr(pattern) for pattern in sorted(patterns))
-            yield path, f"{names} {'does' if len(unknown) == 1 else 'do'} not match any of the regexes: {listed}"
+            problems.append(
+                (path, f"{names} {'does' if len(unknown) == 1 else 'do'} not match any of the regexes: {listed}")
+            )
         else:
             verb = "was" if len(unknown) == 1 else "were"
-            yield path, f"Additional properties are not allowed ({names} {verb} unexpected)"
+            problems.append((path, f"Additional properties are not allowed ({names} {verb} unexpected)"))
 
 
-def _in_list(value: list[Any], schema: Schema, path: Path) -> Iterator[tuple[Path, str]]:
+def _in_list(value: list[Any], schema: Schema, path: Path, problems: Problems) -> None:
     if len(value) < schema.get("minItems", 0):
-        yield path, f"{value!r} should be non-empty"
+        problems.append((path, f"{value!r} should be non-empty"))
     inner = schema.get("items")
     if inner is not None:
         for index, one in enumerate(value):
-            yield from _problems(one, inner, (*path, index))
+            _collect(one, inner, (*path, index), problems)
     if schema.get("uniqueItems") and len({str(one) for one in value}) != len(value):
-        yield path, f"{value!r} has non-unique elements"
+        problems.append((path, f"{value!r} has non-unique elements"))
 
 
 def _in_text(value: str, schema: Schema) -> str | None:
