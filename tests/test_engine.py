@@ -416,9 +416,8 @@ def test_cleaning_waits_for_what_is_still_in_flight(cloud: EmbeddedCloud) -> Non
     mark = "squall-late"
     entry = auth(cloud, "demo")
     sdk = openstack.connect(load_envvars=False, **entry)
-    flavor, image, network = (
-        next(iter(each())) for each in (sdk.compute.flavors, sdk.image.images, sdk.network.networks)
-    )
+    flavor, image = next(iter(sdk.compute.flavors())), next(iter(sdk.image.images()))
+    network = sdk.network.find_network("private", ignore_missing=False)
     server = {"name": f"{mark}-1", "flavorRef": flavor.id, "imageRef": image.id, "networks": [{"uuid": network.id}]}
     body = json.dumps({"server": server}).encode()
     head = f"POST /v2.1/servers HTTP/1.1\r\nHost: nova\r\nX-Auth-Token: {sdk.auth_token}\r\n"

@@ -10,6 +10,7 @@ Exit codes: 0 done; 1 it could not be done, or something of the cloud is dead; 2
 import argparse
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -124,7 +125,9 @@ def up(settings: Settings, state: Path) -> float:
     """
     running = status(state)
     if running.running:
-        raise CloudRefused(f"a cloud is already running in {state}; end it first: squall cloud down --state {state}")
+        raise CloudRefused(
+            f"a cloud is already running in {state}; end it first: squall cloud down --state {shlex.quote(str(state))}"
+        )
     began = time.monotonic()
     is_new = not (state / "settings.json").exists()
     try:
@@ -209,7 +212,7 @@ def _up(options: argparse.Namespace) -> int:
         settings.ports = {name: free_port(taken) for name in settings.ports}
     took_s = up(settings, options.state)
     print(f"ready after {took_s:.1f} s")
-    print(f"export OS_CLIENT_CONFIG_FILE={str(options.state / 'clouds.yaml')!r} OS_CLOUD=demo")
+    print(f"export OS_CLIENT_CONFIG_FILE={shlex.quote(str(options.state / 'clouds.yaml'))} OS_CLOUD=demo")
     return 0
 
 

@@ -100,7 +100,8 @@ def ask(state: Path, request: dict[str, Any], *, timeout_s: float = 60.0) -> dic
 def show(state: Path) -> int:
     """Print the table of `status`. Returns its exit code."""
     now = status(state)
-    print(f"{'process':<14}{'pid':>8}  {'state':<9}{'MiB':>7}{'CPU s':>9}{'restarts':>10}  ports")
+    if now.processes:
+        print(f"{'process':<14}{'pid':>8}  {'state':<9}{'MiB':>7}{'CPU s':>9}{'restarts':>10}  ports")
     for row in now.processes:
         exit_text = f" (exit {row.exit_code})" if row.exit_code is not None else ""
         print(
