@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import resource
 import socket
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ from harness.emulator.settings import CONVENTIONAL_PORTS, Settings
 
 # Below the range that the kernel gives to outgoing connections, so that none takes a port between choice and use.
 FREE_PORTS = range(20_000, 32_000)
+# A pool of 55 connections for each of seven databases, and the requests of a burst, each on a connection of its own.
+WANTED_FILES, NEEDED_FILES = 8192, 1024
 _LISTENING = "0A"  # in /proc/net/tcp
 
 
 def prepare(settings: Settings, state: Path, *, fixed_ports: bool) -> None:
     """Fill in ports and secrets, write settings.json and clouds.yaml, end what a dead run left.
 
-    Raises: CloudRefused before anything is made, when a port is taken; CloudError.
+    Raises: CloudRefused before anything is made, when a port is taken or too few files may be open; CloudError.
     """
+    allow_open_files()
     try:
         _end_leftovers(state)
         if fixed_ports:
@@ -37,6 +41,23 @@ def prepare(settings: Settings, state: Path, *, fixed_ports: bool) -> None:
         settings_module.write_private(state / "clouds.yaml", clouds_yaml(settings).encode())
     except OSError as error:
         raise CloudError(f"{state}: {error.strerror or error}") from error
+
+
+def allow_open_files() -> None:
+    """Let us and all that we start open as many files and connections as a cloud in a burst has need of.
+
+    Raises: CloudRefused: a cloud that runs out of them fails requests of its own accord, and a verdict would blame it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    infinite = resource.RLIM_INFINITY
+    most = WANTED_FILES if hard == infinite else min(hard, WANTED_FILES)
+    if most < NEEDED_FILES:
+        raise CloudRefused(
+            f"wanted at least {NEEDED_FILES} open files for each process; this shell allows {hard}. "
+            f"Raise it first: ulimit -Hn, /etc/security/limits.conf, LimitNOFILE= or --ulimit nofile"
+        )
+    if soft != infinite and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def clouds_yaml(settings: Settings) -> str:
