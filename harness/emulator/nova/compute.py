@@ -170,7 +170,7 @@ class Compute:
                 "power_state": states.NOSTATE,
                 "terminated_at": utcnow_iso(),
             }
-            await self.conductor.save(context, uuid, changes)
+            await self.conductor.save(context, uuid, changes, network_info="[]")
             await self.conductor.action(context, {"name": "Instance", "uuid": uuid}, "destroy")
             await self.finish_event(context, uuid, "compute_terminate_instance", started)
             await self.free_allocations(uuid)
