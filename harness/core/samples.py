@@ -79,6 +79,12 @@ class Batch:
         succeeded: NDArray[np.bool_] = (self.ending == ANSWERED) & (self.status < 400)
         return succeeded
 
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Per row: what a person at the run should worry about. 404 is no failure: so a deleted thing says it is gone."""
+        failed: NDArray[np.bool_] = ~self.succeeded & (self.status != 404)
+        return failed
+
     def names(self) -> dict[str, list[str]]:
         """Effect and ending as words, per row."""
         return {

@@ -86,7 +86,7 @@ class Recorder:
         histogram.record_many(batch.done_ns - batch.intended_ns)
         return {
             "sent": len(batch),
-            "errors": int(len(batch) - batch.succeeded.sum()),
+            "errors": int(batch.failed.sum()),
             "response": histogram.to_message(),
             "health": [asdict(row) | {"limited": row.is_limited} for row in health],
         }
@@ -136,7 +136,7 @@ def _feed(stats: RequestStats, batch: Batch, wall_s: float) -> None:
         rows = batch.key == code
         method, _, route = batch.keys[code].route.partition(" ")
         entry = stats.get(route, method)
-        _extend(entry, stats.total, response_ms[rows], done_s[rows], batch.bytes[rows], ~batch.succeeded[rows])
+        _extend(entry, stats.total, response_ms[rows], done_s[rows], batch.bytes[rows], batch.failed[rows])
 
 
 def _extend(entry: StatsEntry, total: StatsEntry, times: Any, seconds: Any, sizes: Any, failed: Any) -> None:

@@ -59,3 +59,12 @@ def test_a_buffer_gives_back_every_row_once() -> None:
     kept = [request_id for request_id in batch.request_ids if request_id]
     assert kept == [f"req-{row}" for row in range(100 - SLOWEST_KEPT, 100)] + ["req-bad"]
     assert not len(buffer.take())
+
+
+def test_a_404_is_an_answer_that_nobody_need_worry_about() -> None:
+    buffer = SampleBuffer()
+    get = buffer.key("s", "c", "compute", "GET /servers/{id}")
+    for status in (200, 404, 409, 503):
+        buffer.append(get, 1, 2, 3, status, NONE, ANSWERED)
+    buffer.append(get, 1, 2, 3, 0, NONE, TIMEOUT)
+    assert buffer.take().failed.tolist() == [False, False, True, True, True]
