@@ -81,7 +81,7 @@ class Batch:
 
     @property
     def failed(self) -> NDArray[np.bool_]:
-        """Per row: what a person at the run should worry about. 404 is no failure: so a deleted thing says it is gone."""
+        """Per row: what somebody should worry about. 404 is how a deleted thing says that it is gone."""
         failed: NDArray[np.bool_] = ~self.succeeded & (self.status != 404)
         return failed
 
