@@ -90,7 +90,7 @@ def small_files(limit: int) -> Callable[[], None]:
 def test_what_cannot_be_journalled_is_not_injected(
     nemesis: Callable[..., subprocess.Popen[bytes]], servers: dict[str, Any], tmp_path: Path
 ) -> None:
-    process = nemesis("database.hang", servers["database"], for_s=3.0, preexec_fn=small_files(600))
+    process = nemesis("database.hang", servers["database"], for_s=3.0, preexec_fn=small_files(450))
     assert process.wait(TREE_WITHIN_S) == 0
     said = (tmp_path / "faults.jsonl").read_text()
     assert events(tmp_path) == ["planned", "failed"]
