@@ -2,8 +2,8 @@
 
     python -m benchmarks.burst [--servers 500] [--hypervisors 1000] [--rounds 2] [--preload N] [--group-commit]
 
-The load and the cloud share the machine, so wall times are upper bounds; CPU seconds hold. The database keeps fsync
-and group commit off unless told otherwise, and the fault proxy is in the path.
+The load and the cloud share the machine, so wall times are upper bounds; CPU seconds hold. fsync is on and
+group commit off unless told otherwise, and the fault proxy is in the path.
 """
 
 import argparse

@@ -17,7 +17,7 @@ log = logging.getLogger("squall.nova.compute")
 MICROVERSION = "1.38"
 REGISTER_AT_ONCE = 500  # hosts in one message
 PROVIDERS_AT_ONCE = 8  # requests to placement in flight
-TICK_S = 0.5  # service reports are sent in small groups, spread over the interval: a group shares its system calls
+TICK_S = 0.5  # service reports are sent in small groups, spread over the interval
 NODES_SAVED_EVERY_S = 2.0  # in Nova each claim saves its node; here those of a moment share a transaction
 
 
@@ -187,9 +187,11 @@ class Hosts:
             turns = [hosts[turn % len(hosts)] for turn in range(sent, due)]
             sent = due
             waiting = [host for host in turns if not host.reporting]  # whose last report still waits sends no other
-            size = len(waiting) if self._runtime.settings.coalesce_heartbeats else 1
-            for first in range(0, len(waiting), max(1, size)):
-                task = loop.create_task(self._report_some(waiting[first : first + size]))
+            if not waiting:
+                continue
+            groups = [waiting] if self._runtime.settings.coalesce_heartbeats else [[host] for host in waiting]
+            for group in groups:
+                task = loop.create_task(self._report_some(group))
                 pending.add(task)
                 task.add_done_callback(pending.discard)
 

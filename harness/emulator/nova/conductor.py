@@ -14,6 +14,7 @@ from harness.emulator.database import Statement, in_list
 from harness.emulator.in_flight import for_each
 from harness.emulator.messaging import CallContext, RemoteError
 from harness.emulator.nova import instances, quota, states
+from harness.emulator.nova.claims import claim_resources
 from harness.emulator.nova.errors import MaxRetriesExceeded, NovaError, NoValidHost, TooManyInstances
 from harness.emulator.nova.instances import Cells
 from harness.emulator.nova.object_store import ObjectStore
@@ -223,7 +224,13 @@ class Conductor(ObjectStore):
                 )
             while left:
                 chosen = left.pop(0)
-                if await self._claim(uuid, chosen, spec):
+                if await claim_resources(
+                    self.placement,
+                    uuid,
+                    chosen["allocation_request"]["allocations"],
+                    spec,
+                    microversion=chosen["allocation_request_version"],
+                ):
                     break
             else:
                 raise MaxRetriesExceeded(
@@ -237,23 +244,6 @@ class Conductor(ObjectStore):
             return
         if await instances.save(self.cells.by_id[CELL1_ID], uuid, {"availability_zone": ZONE}):  # else deleted by now
             await self._cast_build(context, instance, chosen, left, spec, image, requested_networks, retry)
-
-    async def _claim(self, uuid: str, selection: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
-        body = {
-            "allocations": selection["allocation_request"]["allocations"],
-            "consumer_generation": None,
-            "project_id": spec["project_id"],
-            "user_id": spec["user_id"],
-        }
-        for _ in range(4):  # as the scheduler claims: a provider's generation may have moved meanwhile
-            response = await self.placement.put(
-                f"/allocations/{uuid}", json=body, microversion=selection["allocation_request_version"]
-            )
-            if response.status == 204:
-                return True
-            if response.status != 409 or b"concurrent_update" not in response.body:
-                break
-        return False
 
     async def _free(self, uuid: str) -> None:
         response = await self.placement.delete(f"/allocations/{uuid}", microversion="1.28")

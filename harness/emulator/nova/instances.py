@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, insert, select, update
 
 from harness.emulator.database import Database, Row, Statement, Together, in_list
 from harness.emulator.database.statement import upsert_construct
@@ -122,9 +122,11 @@ DELETE_TAGS = Statement(delete(tags).where(tags.c.resource_id == bindparam("uuid
 INSERT_TAG = Statement(insert(tags))
 NO_TASK_CHECK = "any"
 _EVENT_COLUMNS = ("event", "instance_uuid", "request_id", "start_time", "finish_time", "result", "traceback", "host")
-_INSERT_EVENT = Statement(
-    insert(instance_actions_events).values({name: bindparam(f"e_{name}") for name in _EVENT_COLUMNS})
-)
+# Tables with a row that is written along with a save: column -> parameter.
+_ALONG: dict[Table, dict[str, str]] = {
+    instance_info_caches: {"instance_uuid": "b_uuid", "network_info": "b_network_info", "updated_at": "b_now"},
+    instance_actions_events: {name: f"e_{name}" for name in _EVENT_COLUMNS},
+}
 
 
 class Cells:
@@ -180,10 +182,11 @@ async def save(
 ) -> int:
     """Update one live instance; a compare-and-swap when a task state (or a list of them) is expected.
 
-    Args: network_info: written to its info cache in the same commit. event: a row of `instance_actions_events`,
-          written in the same commit when the instance matched. Not both.
+    Args: network_info: written to its info cache in the same commit, if the instance matched. event: likewise a row
+          of `instance_actions_events`. Not both.
     Returns: how many rows matched: 0 or 1.
     """
+    assert network_info is None or event is None
     names = tuple(sorted(changes))
     parameters = dict(changes)
     parameters["b_uuid"] = uuid
@@ -201,46 +204,48 @@ async def save(
         parameters["b_expected"] = [state for state in wanted if state is not None]
     if network_info is not None:
         parameters["b_network_info"] = network_info
-        return await _save_with_cache(names, shape).run(database, **parameters)
+        return await _save_along(database, names, shape, instance_info_caches, parameters)
     if event is not None:
         parameters.update({f"e_{name}": event[name] for name in _EVENT_COLUMNS})
-        return await _save_and_finish(database, names, shape, parameters)
+        return await _save_along(database, names, shape, instance_actions_events, parameters)
     statement = Statement.for_shape(("instance_save", names, shape), lambda: _save(names, shape))
     return await database.execute(statement, **parameters)
 
 
 def save_info_cache(dialect: str) -> Any:
     """Overwrite the info cache of instance `b_uuid`, or make it."""
-    overwritten = ["network_info", "updated_at"]
-    return upsert_construct(dialect, instance_info_caches, ["instance_uuid"], overwritten).values(
-        instance_uuid=bindparam("b_uuid"), network_info=bindparam("b_network_info"), updated_at=bindparam("b_now")
-    )
+    named = _ALONG[instance_info_caches]
+    return _writing(instance_info_caches, dialect).values({column: bindparam(name) for column, name in named.items()})
 
 
-@lru_cache(maxsize=64)
-def _save_with_cache(names: tuple[str, ...], shape: str) -> Together:
-    return Together(save_info_cache, _save(names, shape))
-
-
-async def _save_and_finish(
-    database: Database, names: tuple[str, ...], shape: str, parameters: Mapping[str, Any]
+async def _save_along(
+    database: Database, names: tuple[str, ...], shape: str, table: Table, parameters: Mapping[str, Any]
 ) -> int:
-    """The event is written only for an instance that matched. One statement on PostgreSQL, else a transaction."""
+    """With a row of `table`, which is written only when the instance matched: a statement, or a transaction."""
     if database.dialect == "postgresql":
-        statement = Statement.for_shape(("instance_finish", names, shape), lambda: _finish(names, shape))
-        return await database.execute(statement, **parameters)
+        key = ("instance_save", names, shape, table.name)
+        return await database.execute(Statement.for_shape(key, lambda: _as_one(names, shape, table)), **parameters)
     async with database.transaction() as transaction:
         statement = Statement.for_shape(("instance_save", names, shape), lambda: _save(names, shape))
         matched = await transaction.execute(statement, **parameters)
         if matched:
-            await transaction.execute(_INSERT_EVENT, **parameters)
+            values: dict[str, Any] = {column: bindparam(name) for column, name in _ALONG[table].items()}
+            write = Statement.for_shape(("along", table.name), lambda: _writing(table, database.dialect).values(values))
+            await transaction.execute(write, **parameters)
         return matched
 
 
-def _finish(names: tuple[str, ...], shape: str) -> Any:
+def _as_one(names: tuple[str, ...], shape: str, table: Table) -> Any:
     saved = _save(names, shape).returning(instances.c.id).cte("saved")
-    row = [bindparam(f"e_{name}", type_=instance_actions_events.c[name].type) for name in _EVENT_COLUMNS]
-    return insert(instance_actions_events).from_select(_EVENT_COLUMNS, select(*row).select_from(saved))
+    named = _ALONG[table]
+    row = [bindparam(name, type_=table.c[column].type) for column, name in named.items()]
+    return _writing(table, "postgresql").from_select(list(named), select(*row).select_from(saved))
+
+
+def _writing(table: Table, dialect: str) -> Any:
+    if table is instance_info_caches:
+        return upsert_construct(dialect, table, ["instance_uuid"], ["network_info", "updated_at"])
+    return insert(table)
 
 
 def _save(names: tuple[str, ...], shape: str) -> Any:

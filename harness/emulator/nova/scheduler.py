@@ -12,6 +12,7 @@ from sqlalchemy import select
 from harness.emulator.database import Statement, in_list
 from harness.emulator.in_flight import for_each
 from harness.emulator.messaging import CallContext
+from harness.emulator.nova.claims import claim_resources
 from harness.emulator.nova.compute_api import has_reported, oldest_report
 from harness.emulator.nova.errors import NoValidHost
 from harness.emulator.nova.schema import compute_nodes, services
@@ -197,7 +198,14 @@ class Scheduler:
                 host.take(wanted)
                 if host.has_room(wanted):
                     heapq.heappush(heap, (host.shunned - host.weight(largest), host.order, host))
-                if await self._claim(host, uuid, spec, context):
+                if await claim_resources(
+                    self.placement,
+                    uuid,
+                    host.allocation["allocations"],
+                    spec,
+                    microversion=MICROVERSION,
+                    request_id=context.request_id or None,
+                ):
                     claimed.append(uuid)
                     chosen[uuid] = host
                     return
@@ -222,24 +230,6 @@ class Scheduler:
         for entry in best:
             heapq.heappush(heap, entry)
         return picked[2]
-
-    async def _claim(self, host: _Host, uuid: str, spec: Mapping[str, Any], context: CallContext) -> bool:
-        body = {
-            "allocations": host.allocation["allocations"],
-            "consumer_generation": None,
-            "project_id": spec["project_id"],
-            "user_id": spec["user_id"],
-        }
-        for _ in range(4):  # a provider's generation moved meanwhile: Nova tries a claim again
-            response = await self.placement.put(
-                f"/allocations/{uuid}", json=body, microversion=MICROVERSION, request_id=context.request_id or None
-            )
-            if response.status == 204:
-                return True
-            if response.status != 409 or b"concurrent_update" not in response.body:
-                log.warning("claim of %s on %s: %s %s", uuid, host.name, response.status, response.body[:200])
-                return False
-        return False
 
     async def _candidates(self, wanted: Mapping[str, int]) -> _Candidates:
         resources = ",".join(f"{name}:{amount}" for name, amount in wanted.items())

@@ -1,6 +1,6 @@
 """`POST /servers`: what is asked for is checked against flavor, image, networks and quota, written down, and cast.
 
-Order of the steps and of the three rows of each instance (request spec, build request, mapping) are Nova's.
+The order of the steps is Nova's; the three rows of each instance share a commit (see `RECORD_REQUEST`).
 """
 
 import re
