@@ -5,7 +5,7 @@ the network between steps; here all share a machine, and the wait of one step is
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -35,3 +35,8 @@ async def for_each(items: Iterable[T], step: Callable[[T], Awaitable[object]], a
     for result in results:
         if isinstance(result, BaseException):
             raise result
+
+
+def in_order(ids: Sequence[int | None]) -> int:
+    """How many rows may be written at once so that ids, given by `Database.next_ids`, still show their order."""
+    return 1 if None in ids else AT_ONCE

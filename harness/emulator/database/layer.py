@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from sqlalchemy import Integer, bindparam, func, literal_column, select
+
 from harness.emulator.database.connections import Connection, MariadbConnection, PostgresConnection, Row
 from harness.emulator.database.errors import DBError
 from harness.emulator.database.pool import Pool
@@ -60,6 +62,16 @@ class Database:
             return
         async with self.transaction() as transaction:
             await transaction.execute_many(stmt, rows)
+
+    async def next_ids(self, table: str, count: int) -> Sequence[int | None]:
+        """Ids for `count` rows to come, ascending: rows that are written at the same time still have an order.
+
+        MariaDB tells no id in advance: there all are None, which is what its tables number by themselves.
+        """
+        if self.dialect != "postgresql":
+            return [None] * count
+        rows = await self.fetch(Statement.for_shape(("next_ids", table), lambda: _next_ids(table)), count=count)
+        return sorted(row["id"] for row in rows)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
@@ -145,3 +157,8 @@ class Transaction:
     async def execute_many(self, stmt: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
         if rows:
             await self._connection.execute_many(stmt.compiled(self._dialect, rows[0]), rows)
+
+
+def _next_ids(table: str) -> Any:
+    number = func.nextval(literal_column(f"'{table}_id_seq'"))
+    return select(number.label("id")).select_from(func.generate_series(1, bindparam("count", type_=Integer)))

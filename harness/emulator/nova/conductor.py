@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from harness.emulator.database import Statement, in_list
-from harness.emulator.in_flight import for_each
+from harness.emulator.database import Database, Statement, in_list
+from harness.emulator.in_flight import for_each, in_order
 from harness.emulator.messaging import CallContext, RemoteError
 from harness.emulator.nova import instances, quota, states
 from harness.emulator.nova.claims import claim_resources
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("squall.nova.conductor")
 CHECK_AHEAD = 50  # build requests whose existence is checked in one query
 ZONE = "nova"
+Created = tuple[dict[str, Any], list[dict[str, Any]], int]
+"""An instance that is in its cell: its row, the host it was scheduled to with its alternates, the id of the cell."""
 
 GET_HOST_CELLS = Statement(
     select(host_mappings.c.host, host_mappings.c.cell_id).where(in_list(host_mappings.c.host, "hosts"))
@@ -66,25 +68,11 @@ class Conductor(ObjectStore):
             log.error("failed to schedule %d instances: %s", len(build_requests), error)
             await self._bury_in_cell0(context, build_requests, error, tags)
             return
+        scheduled = list(zip(build_requests, host_lists, strict=True))
         cells_of_hosts = await self._cells_of_hosts(host_lists)
-        created: list[tuple[dict[str, Any], list[dict[str, Any]], int]] = []
-        waiting: set[str] = set()
-        for index, (row, host_list) in enumerate(zip(build_requests, host_lists, strict=True)):
-            if index % CHECK_AHEAD == 0:
-                waiting = await self._still_wanted(build_requests[index : index + CHECK_AHEAD])
-            cell_id = cells_of_hosts.get(host_list[0]["service_host"])
-            if cell_id is None:
-                host = host_list[0]["service_host"]
-                unmapped = NovaError(f"Host '{host}' is not mapped to any cell")
-                await self._bury_in_cell0(context, [row], unmapped, tags)
-                continue
-            if row["uuid"] not in waiting:  # deleted while it was scheduled
-                await self.cells.api.execute(instances.DELETE_MAPPING, uuid=row["uuid"])
-                await self._free(row["uuid"])
-                continue
-            row["availability_zone"] = ZONE
-            await self.cells.by_id[cell_id].execute(instances.INSERT_INSTANCE, **row)
-            created.append((row, host_list, cell_id))
+        created: list[Created] = []
+        for first in range(0, len(scheduled), CHECK_AHEAD):
+            created += await self._create(context, scheduled[first : first + CHECK_AHEAD], cells_of_hosts, tags)
         if not created:
             return
         refusal = await quota.recheck(
@@ -94,7 +82,7 @@ class Conductor(ObjectStore):
             await self._refuse(created, refusal, tags)
             raise refusal
 
-        async def send(one: tuple[dict[str, Any], list[dict[str, Any]], int]) -> None:
+        async def send(one: Created) -> None:
             await self._send(context, *one, spec, image, requested_networks, tags)
 
         await for_each(created, send)
@@ -136,6 +124,39 @@ class Conductor(ObjectStore):
     async def _still_wanted(self, rows: list[dict[str, Any]]) -> set[str]:
         found = await self.cells.api.fetch(instances.GET_BUILD_REQUESTS, uuids=[row["uuid"] for row in rows])
         return {row["instance_uuid"] for row in found}
+
+    async def _create(
+        self,
+        context: CallContext,
+        scheduled: list[tuple[dict[str, Any], list[dict[str, Any]]]],
+        cells_of_hosts: Mapping[str, int],
+        tags: list[str] | None,
+    ) -> list[Created]:
+        """Make the instances in the cells of their hosts, but for those that were deleted while they were scheduled."""
+        waiting = await self._still_wanted([row for row, _ in scheduled])
+        created: list[Created] = []
+        for row, host_list in scheduled:
+            host = host_list[0]["service_host"]
+            if host not in cells_of_hosts:
+                unmapped = NovaError(f"Host '{host}' is not mapped to any cell")
+                await self._bury_in_cell0(context, [row], unmapped, tags)
+            elif row["uuid"] not in waiting:
+                await self.cells.api.execute(instances.DELETE_MAPPING, uuid=row["uuid"])
+                await self._free(row["uuid"])
+            else:
+                row["availability_zone"] = ZONE
+                created.append((row, host_list, cells_of_hosts[host]))
+        for cell_id in {cell_id for _, _, cell_id in created}:
+            cell = self.cells.by_id[cell_id]
+            rows = [row for row, _, its_cell in created if its_cell == cell_id]
+            ids = await cell.next_ids("instances", len(rows))
+
+            async def insert(numbered: tuple[int | None, dict[str, Any]], cell: Database = cell) -> None:
+                number, row = numbered
+                await cell.execute(instances.INSERT_INSTANCE, **row, id=number)
+
+            await for_each(zip(ids, rows, strict=True), insert, at_once=in_order(ids))
+        return created
 
     async def _send(
         self,
@@ -281,7 +302,7 @@ class Conductor(ObjectStore):
 
     async def _refuse(
         self,
-        created: list[tuple[dict[str, Any], list[dict[str, Any]], int]],
+        created: list[Created],
         error: TooManyInstances,
         tags: list[str] | None,
     ) -> None:

@@ -27,6 +27,9 @@ from harness.emulator.timestamps import utcnow_iso
 
 COLUMNS = tuple(column.name for column in instances.columns)
 _WITH_NETWORK = [*instances.columns, instance_info_caches.c.network_info]
+# Beside a uuid: not `= 0`, for which PostgreSQL may read all of some index that has `deleted` in it. A new cloud's
+# tables have no statistics, and the plan that looked as cheap is kept while the table grows.
+_IS_LIVE = instances.c.deleted.is_not_distinct_from(0)
 _JOINED = instances.outerjoin(instance_info_caches, instance_info_caches.c.instance_uuid == instances.c.uuid)
 
 GET_MAPPING = Statement(
@@ -72,6 +75,7 @@ DELETE_BUILD_REQUEST = Statement(delete(build_requests).where(build_requests.c.i
 RECORD_REQUEST = Together(
     insert(request_specs).values(instance_uuid=bindparam("uuid"), spec=bindparam("spec")),
     insert(build_requests).values(
+        id=bindparam("id"),
         instance_uuid=bindparam("uuid"),
         project_id=bindparam("project_id"),
         created_at=bindparam("created_at"),
@@ -102,13 +106,13 @@ GET_INSTANCES = Statement(select(*_WITH_NETWORK).select_from(_JOINED).where(in_l
 INSERT_INSTANCE = Statement(insert(instances))
 DESTROY_INSTANCE = Statement(
     update(instances)
-    .where(instances.c.uuid == bindparam("uuid"), instances.c.deleted == 0)
+    .where(instances.c.uuid == bindparam("uuid"), _IS_LIVE)
     .values(deleted=instances.c.id, deleted_at=bindparam("now"), row_version=instances.c.row_version + 1)
 )
 # Nova destroys a host-less instance only where it still has no host, else it was scheduled meanwhile.
 DESTROY_HOSTLESS = Statement(
     update(instances)
-    .where(instances.c.uuid == bindparam("uuid"), instances.c.deleted == 0, instances.c.host.is_(None))
+    .where(instances.c.uuid == bindparam("uuid"), _IS_LIVE, instances.c.host.is_(None))
     .values(deleted=instances.c.id, deleted_at=bindparam("now"), row_version=instances.c.row_version + 1)
 )
 LATEST_FAULTS = Statement(
@@ -253,7 +257,7 @@ def _save(names: tuple[str, ...], shape: str) -> Any:
     if "updated_at" not in values:
         values["updated_at"] = bindparam("b_now")
     values["row_version"] = instances.c.row_version + 1
-    statement = update(instances).where(instances.c.uuid == bindparam("b_uuid"), instances.c.deleted == 0)
+    statement = update(instances).where(instances.c.uuid == bindparam("b_uuid"), _IS_LIVE)
     task_state = instances.c.task_state
     if shape == "none":
         statement = statement.where(task_state.is_(None))

@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from harness.emulator.database import Statement, in_list
 from harness.emulator.http import require
+from harness.emulator.in_flight import for_each
 from harness.emulator.nova import validation
 from harness.emulator.nova.compute_api import ComputeApi
 from harness.emulator.nova.instances import GET_MAPPINGS
@@ -15,6 +16,7 @@ from harness.emulator.nova.server_create import bus_context
 GET_HOSTS = Statement(
     select(instances.c.uuid, instances.c.host).where(in_list(instances.c.uuid, "uuids"), instances.c.deleted == 0)
 )
+CASTS_AT_ONCE = 32  # a cast only waits for its confirm, which a broker may keep back to send several together
 _NAMES = ["network-changed", "network-vif-plugged", "network-vif-unplugged", "network-vif-deleted"]
 _BODY: validation.Schema = {
     "type": "object",
@@ -64,13 +66,18 @@ class ExternalEventsResource:
             event["status"] = "failed"
             # 422: the instance is there, and on no host yet.
             event["code"] = 422 if uuid in cells and (cells[uuid] is None or uuid in hosts) else 404
-        for host, own in by_host.items():
+        context = bus_context(req)
+
+        async def tell(host: str) -> None:
+            own = by_host[host]
             told = [{key: event.get(key, "") for key in ("server_uuid", "name", "tag", "status")} for event in own]
             uuids = [{"uuid": uuid} for uuid in dict.fromkeys(event["server_uuid"] for event in own)]
             arguments = {"instances": uuids, "events": told}
             await self.api.runtime.bus.cast(
-                "compute", "external_instance_event", arguments, server=host, context=bus_context(req)
+                "compute", "external_instance_event", arguments, server=host, context=context
             )
+
+        await for_each(by_host, tell, at_once=CASTS_AT_ONCE)
         self.api.app.json(resp, {"events": events}, 207 if failed else 200)
 
     async def _hosts(self, uuids: list[str]) -> tuple[dict[str, int | None], dict[str, str | None]]:

@@ -198,7 +198,7 @@ instances = Table(
     Column("tags", Text, nullable=False),  # JSON list; table `tags` is what filters search
     # One index for each order in which the API pages, and those that Nova has for its own look-ups.
     Index("instances_project_id_created_idx", "project_id", "deleted", "created_at", "id"),
-    Index("instances_deleted_created_at_idx", "deleted", "created_at", "id"),
+    Index("instances_created_at_deleted_idx", "created_at", "id", "deleted"),
     Index("instances_host_deleted_idx", "host", "deleted"),
     # A BRIN index leaves updates heap-only: a save then writes one page, not one in each of seven indexes.
     Index("instances_updated_at_project_id_idx", "updated_at", "project_id", postgresql_using="brin"),

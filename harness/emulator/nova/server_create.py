@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, select
 
 from harness.emulator.database import Statement
 from harness.emulator.http import ApiError, Caller, require
+from harness.emulator.in_flight import for_each, in_order
 from harness.emulator.messaging import CallContext
 from harness.emulator.nova import instances, quota, states, validation
 from harness.emulator.nova import server_create_checks as checks
@@ -338,19 +339,24 @@ async def _provision(
     database = api.cells.api
     spec_text = orjson.dumps(spec).decode()
     written: list[str] = []
+    ids = await database.next_ids("build_requests", len(new))
+
+    async def record(numbered: tuple[int | None, dict[str, Any]]) -> None:
+        number, row = numbered
+        written.append(row["uuid"])
+        await instances.RECORD_REQUEST.run(
+            database,
+            id=number,
+            uuid=row["uuid"],
+            spec=spec_text,
+            project_id=caller.project_id,
+            user_id=caller.user_id,
+            created_at=row["created_at"],
+            instance=orjson.dumps(row).decode(),
+        )
+
     try:
-        for row in new:
-            uuid = row["uuid"]
-            written.append(uuid)
-            await instances.RECORD_REQUEST.run(
-                database,
-                uuid=uuid,
-                spec=spec_text,
-                project_id=caller.project_id,
-                user_id=caller.user_id,
-                created_at=row["created_at"],
-                instance=orjson.dumps(row).decode(),
-            )
+        await for_each(zip(ids, new, strict=True), record, at_once=in_order(ids))
         if group_uuid is not None:
             group = await database.fetch_one(GET_GROUP, uuid=group_uuid)
             if group is not None:
