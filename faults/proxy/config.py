@@ -22,11 +22,17 @@ class ConfigInvalid(Exception):
 
 
 class LinkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One listener and the server it leads to; addresses are `host:port`, port 0 in `listen` picks a free one."""
+    """One listener and the server it leads to; addresses are `host:port`, port 0 in `listen` picks a free one.
+
+    `listen_socket` is the path of a unix socket to listen on, too; `upstream_socket` that of one to use for the server
+    instead of its address, until a controller leads the link elsewhere.
+    """
 
     name: str
     listen: str
     upstream: str
+    listen_socket: str = ""
+    upstream_socket: str = ""
     enabled: bool = True
 
 

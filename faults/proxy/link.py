@@ -113,11 +113,9 @@ class Session:
         self.server.reset()
 
     async def _dial(self) -> None:
-        host, port = self.link.upstream_address
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.link.dial_timeout_s):
-                transport, _ = await loop.create_connection(lambda: self.server, host, port)
+                transport = await self.link.dial(self.server)
         except (OSError, TimeoutError):
             self.link.dial_failures += 1
             self.close()
@@ -140,6 +138,8 @@ class Link:
     def __init__(self, config: LinkConfig, budget: Budget, seed: int, dial_timeout_s: float) -> None:
         self.name = config.name
         self.listen = config.listen
+        self.listen_socket = config.listen_socket
+        self.upstream_socket = config.upstream_socket
         self.upstream = config.upstream
         self.upstream_address = parse_address(config.upstream, "upstream")
         self.budget = budget
@@ -151,6 +151,7 @@ class Link:
         self.accepted = 0
         self.dial_failures = 0
         self._server: asyncio.Server | None = None
+        self._local: asyncio.Server | None = None  # on the unix socket
 
     @property
     def enabled(self) -> bool:
@@ -167,16 +168,29 @@ class Link:
         host, port = parse_address(self.listen, "listen")
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Session(self).client, host, port, backlog=4096)
+        if self.listen_socket:
+            self._local = await loop.create_unix_server(lambda: Session(self).client, self.listen_socket, backlog=4096)
         real_port = self._server.sockets[0].getsockname()[1]
         self.listen = f"[{host}]:{real_port}" if ":" in host else f"{host}:{real_port}"
 
     async def stop(self) -> None:
         """Stop listening and reset every connection: new ones are refused by the kernel."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
+        servers = self._server, self._local
+        self._server = self._local = None
+        for server in servers:
+            if server is not None:
+                server.close()
         self.drop_sessions()
         await asyncio.sleep(0)  # let the listener's handle close before a restart on the same port
+
+    async def dial(self, end: End) -> asyncio.Transport:
+        """Connect one socket of a session to the upstream. Raises: OSError."""
+        loop = asyncio.get_running_loop()
+        if self.upstream_socket:
+            transport, _ = await loop.create_unix_connection(lambda: end, self.upstream_socket)
+        else:
+            transport, _ = await loop.create_connection(lambda: end, *self.upstream_address)
+        return transport
 
     def drop_sessions(self) -> None:
         """Reset every open connection."""
@@ -190,6 +204,7 @@ class Link:
         """
         self.upstream_address = parse_address(upstream, "upstream")
         self.upstream = upstream
+        self.upstream_socket = ""
         self.drop_sessions()
 
     def toxics_of(self, stream: Stream) -> list[Toxic]:

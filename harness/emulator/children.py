@@ -123,7 +123,8 @@ class Children:
             case "broker":
                 child.popen, child.ready_fd = spawn_broker(self._settings, self._state, log)
             case "proxy":
-                child.popen, child.ready_fd = spawn_proxy(self._settings, self._state, log)
+                socket = self.place.socket(self._settings.database) if self.place is not None else ""
+                child.popen, child.ready_fd = spawn_proxy(self._settings, self._state, log, database_socket=socket)
             case _:
                 child.pid, child.ready_fd = fork_role(self._settings, child.name, child.role, child.index, log)
         if child.popen is not None:

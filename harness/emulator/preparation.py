@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import supervise
+from harness.emulator import local_sockets
 from harness.emulator import settings as settings_module
 from harness.emulator.errors import CloudError, CloudRefused
 from harness.emulator.settings import CONVENTIONAL_PORTS, Settings
@@ -37,6 +38,7 @@ def prepare(settings: Settings, state: Path, *, fixed_ports: bool) -> None:
         settings.fill_secrets()
         settings.glance.filesystem_store_datadir = settings.glance.filesystem_store_datadir or str(state / "images")
         _fill_ports(settings, fixed_ports=fixed_ports)
+        _fill_sockets(settings, state)
         settings_module.save(settings, state)
         settings_module.write_private(state / "clouds.yaml", clouds_yaml(settings).encode())
     except OSError as error:
@@ -114,6 +116,16 @@ def _fill_ports(settings: Settings, *, fixed_ports: bool) -> None:
         settings.broker.management_port = free_port(taken)
     settings.proxy.control_port = free_port(taken) if proxied else 0
     settings.control_ports = {name: free_port(taken) for name, _, _ in settings.processes()}
+
+
+def _fill_sockets(settings: Settings, state: Path) -> None:
+    database, broker = settings.database, settings.broker
+    database.socket = broker.socket = broker.server_socket = ""
+    if settings.proxy.enabled and database.embedded:
+        database.socket = local_sockets.of_postgres(state, database.port)
+    if settings.proxy.enabled and broker.embedded:
+        broker.socket = local_sockets.path(state, "broker-proxy.sock")
+        broker.server_socket = local_sockets.path(state, "broker.sock")
 
 
 def _check_ports(settings: Settings) -> None:

@@ -35,6 +35,7 @@ class DatabaseSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     port: Port = 5432  # where services connect: the proxy's listener when a proxy is used
     server_host: str = "127.0.0.1"
     server_port: Port = 5432  # where the server itself listens
+    socket: str = ""  # of the proxy: what services of this cloud use instead of host and port; "": they use those
     user: str = "squall"
     password: str = ""
     embedded: bool = True
@@ -61,6 +62,8 @@ class BrokerSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     port: Port = 5672  # where services connect: the proxy's listener when a proxy is used
     server_host: str = "127.0.0.1"
     server_port: Port = 5672  # where the broker itself listens
+    socket: str = ""  # of the proxy: what services of this cloud use instead of host and port; "": they use those
+    server_socket: str = ""  # of the embedded broker, for the proxy
     management_port: Port = 15672
     user: str = "openstack"
     password: str = ""

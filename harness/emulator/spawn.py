@@ -26,19 +26,32 @@ def spawn_broker(settings: Settings, state: Path, log: Path) -> tuple["subproces
     command = [sys.executable, "-m", "harness.emulator.broker"]
     command += ["--listen", f"{settings.broker.server_host}:{settings.broker.server_port}"]
     command += ["--management", f"{settings.broker.server_host}:{settings.broker.management_port}"]
+    if settings.broker.server_socket:
+        command += ["--socket", settings.broker.server_socket]
     command += ["--user", settings.broker.user, "--password-file", str(password_file)]
     return _spawn(command, log)
 
 
-def spawn_proxy(settings: Settings, state: Path, log: Path) -> tuple["subprocess.Popen[bytes]", int]:
-    """Start the fault proxy with its two links. Returns what `spawn_broker` does."""
+def spawn_proxy(
+    settings: Settings, state: Path, log: Path, *, database_socket: str
+) -> tuple["subprocess.Popen[bytes]", int]:
+    """Start the fault proxy with its two links. Returns what `spawn_broker` does.
+
+    Args: database_socket: where the database listens beside its port; empty when it does not.
+    """
+    servers = (
+        ("database", settings.database, database_socket),
+        ("broker", settings.broker, settings.broker.server_socket),
+    )
     links = [
         {
             "name": name,
             "listen": f"{where.host}:{where.port}",
+            "listen_socket": where.socket,
             "upstream": f"{where.server_host}:{where.server_port}",
+            "upstream_socket": server_socket,
         }
-        for name, where in (("database", settings.database), ("broker", settings.broker))
+        for name, where, server_socket in servers
     ]
     config = {
         "control": {"listen": f"127.0.0.1:{settings.proxy.control_port}", "token": settings.control_token},

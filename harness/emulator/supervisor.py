@@ -112,8 +112,11 @@ class Supervisor:
         if self.children.place is not None and self.ephemeral:
             self.children.place.remove()
         elif self.children.place is not None:
-            supervise.remove(self.children.place.lock)  # there only when the server was killed
-        for name in RUNTIME_FILES + (EPHEMERAL_FILES if self.ephemeral else ()):
+            for path in self.children.place.left_by_kill(self.settings.database):
+                supervise.remove(path)
+        for path in self._runtime_files():
+            supervise.remove(path)
+        for name in EPHEMERAL_FILES if self.ephemeral else ():
             supervise.remove(self.state / name)
         self._orders.all_has_ended()
         self.children.pids.remove()
@@ -140,11 +143,15 @@ class Supervisor:
         self._write_removals()
         postgres.initialise(self.children.place, self.settings.database, self.children.log("database"))
 
+    def _runtime_files(self) -> list[Path]:
+        sockets = (self.settings.database.socket, self.settings.broker.socket, self.settings.broker.server_socket)
+        return [*(self.state / name for name in RUNTIME_FILES), *(Path(socket) for socket in sockets if socket)]
+
     def _write_removals(self) -> None:
         """What must not stay when we are gone: secrets and data of a cloud that does not outlive its parent."""
-        paths = [self.state / name for name in RUNTIME_FILES]
+        paths = self._runtime_files()
         if self.children.place is not None:
-            paths.append(self.children.place.lock)
+            paths += self.children.place.left_by_kill(self.settings.database)
         if self.ephemeral:
             paths += [self.state / name for name in EPHEMERAL_FILES]
             if self.children.place is not None:

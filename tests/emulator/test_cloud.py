@@ -88,6 +88,18 @@ def test_the_services_reach_database_and_broker_through_the_proxy(small: Embedde
     assert [link["name"] for link in config["links"]] == ["database", "broker"]
     assert config["links"][0]["listen"].endswith(f":{database.port}")
     assert config["links"][0]["upstream"].endswith(f":{database.server_port}")
+    if database.socket:  # its path may be too long here
+        assert config["links"][0]["listen_socket"] == database.socket
+        assert Path(config["links"][0]["upstream_socket"]).is_socket()
+
+
+def test_where_a_path_is_too_long_for_a_unix_socket_a_cloud_runs_over_tcp(state: Path) -> None:
+    deep = state / ("d" * 100) / "cloud"
+    deep.parent.mkdir(parents=True)
+    settings = Settings(hypervisors=HypervisorSettings(count=2))
+    with EmbeddedCloud(settings, deep) as cloud:
+        assert (cloud.settings.database.socket, cloud.settings.broker.socket) == ("", "")
+        assert cloud.status().healthy
 
 
 def test_each_process_shows_its_gauges_to_those_with_the_token(small: EmbeddedCloud) -> None:

@@ -337,3 +337,40 @@ def test_many_connections_come_and_go(proxy: MakeProxy) -> None:
                 assert receive(sock, 10) == bytes([number]) * 10
                 (reset if number % 2 else socket.socket.close)(sock)
         wait_for(lambda: made.control.call("GET", "/stats")["links"]["db"]["connections_open"] == 0, 5)
+
+
+def test_unix_sockets_lead_through_the_same_toxics_and_fall_back_to_an_address_that_is_given_later(
+    tmp_path: Path,
+) -> None:
+    listening, leading = tmp_path / "listen.sock", tmp_path / "server.sock"
+    with socket.socket(socket.AF_UNIX) as server, upstream(lambda sock: sock.sendall(b"over TCP")) as port:
+        server.bind(str(leading))
+        server.listen()
+        link = {"name": "db", "listen": "127.0.0.1:0", "upstream": f"127.0.0.1:{free_port()}"}
+        made = Proxy(tmp_path, [{**link, "listen_socket": str(listening), "upstream_socket": str(leading)}])
+        try:
+            with connect(made.address("db")) as by_port, by_path(listening) as by_socket:
+                for client in (by_port, by_socket):
+                    threading.Thread(target=echo_and_close, args=(server.accept()[0],), daemon=True).start()
+                    assert round_trip_ms(client) < 1000
+                    made.control.add_toxic("db", latency(150, name="slow"))
+                    assert round_trip_ms(client) >= 150
+                    made.control.remove_toxic("db", "slow")
+                assert made.control.call("GET", "/stats")["links"]["db"]["connections_accepted"] == 2
+            made.control.call("POST", "/proxies/db", {"upstream": f"127.0.0.1:{port}"})
+            with by_path(listening) as sock:
+                assert receive(sock, 8) == b"over TCP"
+        finally:
+            made.close()
+
+
+def echo_and_close(sock: socket.socket) -> None:
+    with sock:
+        echo(sock)
+
+
+def by_path(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(10)
+    sock.connect(str(path))
+    return sock

@@ -1,6 +1,7 @@
 """`python -m harness.emulator.broker`: one broker process.
 
     --listen HOST:PORT       AMQP 0-9-1; port 0 takes a free one
+    --socket PATH            AMQP 0-9-1 on a unix socket, too
     --management HOST:PORT   HTTP management, RabbitMQ's paths; port 0 takes a free one
     --user NAME --password-file FILE   the first user; the file's first line is the password
     --heartbeat S --memory-watermark BYTES
@@ -37,6 +38,7 @@ def _address(text: str) -> tuple[str, int]:
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m harness.emulator.broker", description="embedded AMQP 0-9-1 broker")
     parser.add_argument("--listen", type=_address, default=("127.0.0.1", 5672), metavar="HOST:PORT")
+    parser.add_argument("--socket", default="", metavar="PATH")
     parser.add_argument("--management", type=_address, default=("127.0.0.1", 15672), metavar="HOST:PORT")
     parser.add_argument("--user", default="openstack")
     parser.add_argument("--password-file", type=Path, required=True)
@@ -55,7 +57,7 @@ async def serve(options: argparse.Namespace) -> int:
         loop.add_signal_handler(number, stop.set)
     broker = Broker(settings, user=options.user, password=password)
     management = Management(broker)
-    port = await broker.start(*options.listen)
+    port = await broker.start(*options.listen, path=options.socket)
     management_port = await management.start(*options.management)
     print(f"ready amqp={options.listen[0]}:{port} management={options.management[0]}:{management_port}", flush=True)
     await stop.wait()

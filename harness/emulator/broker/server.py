@@ -94,6 +94,7 @@ class Broker:
         self._dirty: list[Session] = []
         self._confirming: dict[Session, None] = {}
         self._server: asyncio.Server | None = None
+        self._local: asyncio.Server | None = None  # on a unix socket
         self._ticker: asyncio.Task[None] | None = None
         self._emptied: asyncio.Event | None = None
 
@@ -112,8 +113,13 @@ class Broker:
         for queue in list(vhost.queues.values()):
             vhost.delete_queue(queue)
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen. Returns the port, which is a free one when 0 was asked for. Raises OSError when it is taken."""
+    async def start(self, host: str, port: int, *, path: str = "") -> int:
+        """Listen. Returns the port, which is a free one when 0 was asked for. Raises OSError when it is taken.
+
+        Args: path: of a unix socket to listen on, too; empty for none.
+        """
+        if path:
+            self._local = await self._loop.create_unix_server(lambda: Session(self), path, backlog=1024)
         self._server = await self._loop.create_server(lambda: Session(self), host, port, backlog=1024)
         self._ticker = asyncio.create_task(self._tick())
         bound: int = self._server.sockets[0].getsockname()[1]
@@ -123,8 +129,9 @@ class Broker:
 
     async def stop(self) -> None:
         """Close all connections as RabbitMQ does on shutdown, then end. Takes at most `close_timeout_s`."""
-        if self._server is not None:
-            self._server.close()
+        for server in (self._server, self._local):
+            if server is not None:
+                server.close()
         if self._ticker is not None:
             self._ticker.cancel()
         for session in list(self.sessions):

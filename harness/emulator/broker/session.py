@@ -64,7 +64,8 @@ class Session(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
         peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        self.name = f"{peer[0]}:{peer[1]} -> {here[0]}:{here[1]}" if peer and here else f"connection {id(self)}"
+        is_tcp = isinstance(peer, tuple) and isinstance(here, tuple)
+        self.name = f"{peer[0]}:{peer[1]} -> {here[0]}:{here[1]}" if is_tcp else f"connection {id(self)}"
         self.broker.sessions[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:

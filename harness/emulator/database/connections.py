@@ -71,7 +71,7 @@ class PostgresConnection:
         """Connect. Raises: DBError, mostly DBConnectionError."""
         try:
             connection = await asyncpg.connect(
-                host=settings.host,
+                host=settings.socket or settings.host,
                 port=settings.port,
                 user=settings.user,
                 password=settings.password,

@@ -104,7 +104,9 @@ class Bus:
         broker = settings.broker
         return cls(
             BusSettings(
-                address=Address(broker.host, broker.port, broker.user, broker.password, broker.virtual_host),
+                address=Address(
+                    broker.host, broker.port, broker.user, broker.password, broker.virtual_host, broker.socket
+                ),
                 name=name,
                 time_scale=settings.time_scale,
                 rpc_response_timeout_s=broker.rpc_response_timeout_s,

@@ -44,6 +44,7 @@ class Address:
     user: str
     password: str
     virtual_host: str = "/"
+    socket: str = ""  # path of a unix socket to use instead of host and port
 
     def __repr__(self) -> str:
         return f"amqp://{self.user}@{self.host}:{self.port}/{self.virtual_host}"
@@ -88,7 +89,10 @@ class Connection(asyncio.Protocol):
         connection = cls(address, name=name, heartbeat_s=heartbeat_s)
         try:
             async with asyncio.timeout(timeout_s):
-                await connection.loop.create_connection(lambda: connection, address.host, address.port)
+                if address.socket:
+                    await connection.loop.create_unix_connection(lambda: connection, address.socket)
+                else:
+                    await connection.loop.create_connection(lambda: connection, address.host, address.port)
                 await connection._opened
         except TimeoutError as error:
             connection._end(ConnectionLost(f"{address!r}: not open after {timeout_s:g} s"))

@@ -19,6 +19,7 @@ from harness.emulator.database import (
     retry_on_deadlock,
     upsert,
 )
+from harness.emulator.in_flight import for_each, in_order
 from harness.emulator.settings import DatabaseSettings
 from tests.emulator.database.conftest import Run, servers
 
@@ -65,6 +66,26 @@ def test_returning_gives_the_new_key(run: Run) -> None:
         first = await database.fetch_value(INSERT_RETURNING, uuid="a", name="one")
         second = await database.fetch_value(INSERT_RETURNING, uuid="b", name="one")
         assert second > first
+
+    run(body)
+
+
+def test_rows_that_are_written_at_the_same_time_have_the_order_of_their_ids(run: Run) -> None:
+    async def body(database: Database) -> None:
+        ids = await database.next_ids("servers", 12)
+        names = [f"{number:02d}" for number in range(12)]
+        backwards = list(zip(ids, names, strict=True))[::-1]
+        at_once = in_order(ids)
+        if at_once == 1:  # MariaDB numbers rows as they come
+            backwards.reverse()
+
+        async def write(one: tuple[int | None, str]) -> None:
+            await database.execute(INSERT, id=one[0], uuid=one[1], name=one[1])
+
+        await for_each(backwards, write, at_once=at_once)
+        await database.execute(INSERT, uuid="last", name="last")
+        rows = await database.fetch(Statement(select(servers.c.uuid).order_by(servers.c.id)))
+        assert [row["uuid"] for row in rows] == [*names, "last"]
 
     run(body)
 
