@@ -17,7 +17,7 @@ from harness.cloud.session import connect
 from harness.control import Link, Message
 from harness.core.clock import RunClock, S, wall_ns
 from harness.core.histogram import Histogram
-from harness.swarm.recorder import Recorder
+from harness.swarm.recorder import Recorder, write_clock
 
 log = logging.getLogger("squall.conductor")
 SECOND_GRACE_S = 1.5
@@ -84,6 +84,7 @@ class Conductor:
         place = {"cloud": cloud.name, "region": cloud.region, "project": self.plan.get("project")}
         wall_s = (wall_ns() - self._clock.now_ns()) / S
         self._recorder = Recorder(Path(self.plan["run_dir"]), "master", place, None, wall_s)
+        write_clock(Path(self.plan["run_dir"]), "master", place, self._clock)
         observe = self._recorder.observer("readiness", "watcher")
         self._watcher_api = Api(cloud, observe, clock=self._clock, timeout_s=30.0)
         self._watcher = Watcher(self._watcher_api, mark=self.plan["mark"], level=self.plan["ready"])

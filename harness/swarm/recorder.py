@@ -4,6 +4,8 @@ The second's rows go to this process's own segments as they are; histograms go t
 Locust's own table is fed in bulk, so that its page stays true without an event per request.
 """
 
+import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -14,7 +16,7 @@ import pyarrow as pa
 from locust.stats import RequestStats, StatsEntry
 
 from harness.cloud.api import Exchange
-from harness.core.clock import MS, S
+from harness.core.clock import MS, Clock, S
 from harness.core.histogram import Histogram
 from harness.core.outcomes import EFFECTS, ENDINGS
 from harness.core.samples import NO_OPERATION, Batch, SampleBuffer
@@ -104,6 +106,20 @@ class Recorder:
             self._writers["operations"].append(
                 {name: list(values) for name, values in zip(COLUMNS, columns, strict=True)}
             )
+
+
+def write_clock(run_dir: Path, process: str, place: Mapping[str, str | None], clock: Clock) -> None:
+    """Where this process's clock stands against the run's: the same one, as all of them are on the engine's host."""
+    writer = SegmentWriter(run_dir, "clocks", process, place)
+    row = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "offset_ns": 0,
+        "error_ns": 0,
+        "measured_ns": clock.now_ns(),
+    }
+    writer.append({name: [value] for name, value in row.items()})
+    writer.close()
 
 
 def _request_columns(batch: Batch) -> dict[str, Any]:

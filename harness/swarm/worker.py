@@ -29,7 +29,7 @@ from harness.swarm.arrivals import ArrivalBook
 from harness.swarm.health import Monitor, worker_name
 from harness.swarm.operations import Operation
 from harness.swarm.pacer import Pacer
-from harness.swarm.recorder import Recorder
+from harness.swarm.recorder import Recorder, write_clock
 from harness.swarm.scenario import Journey, NotServed, Scenario, find
 
 log = logging.getLogger("squall.worker")
@@ -94,6 +94,7 @@ class Worker:
         place = {"cloud": self.cloud.name, "region": self.cloud.region, "project": self.project}
         wall_s = (wall_ns() - self.clock.now_ns()) / S
         self._recorder = Recorder(run_dir, name, place, self._stats, wall_s)
+        write_clock(run_dir, name, place, self.clock)
         self._arrivals = self._recorder.arrivals = ArrivalBook(self.clock)
         self._monitor = Monitor(self.clock)
         self._background.spawn(self._monitor.run)

@@ -1,5 +1,6 @@
 """What is recorded reads back as it was; Locust's table gets the same in bulk; health counts where time went."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from harness.core.outcomes import answered, unanswered
 from harness.rundir import RunDirectory
 from harness.swarm.health import Monitor
 from harness.swarm.operations import Operation
-from harness.swarm.recorder import Recorder
+from harness.swarm.recorder import Recorder, write_clock
 
 PLACE = {"cloud": "small", "region": "R", "project": "p"}
 
@@ -129,6 +130,12 @@ def test_an_arrival_that_started_late_is_counted_in_the_second_it_was_meant_for(
     monitor.note(900 * MS, 2900 * MS)
     clock.advance(3 * S)
     assert [(row.second, row.intended, row.late) for row in monitor.take(2, 0)] == [(0, 1, 1), (2, 0, 0)]
+
+
+def test_each_process_tells_of_its_clock(tmp_path: Path) -> None:
+    write_clock(tmp_path, "worker-0", PLACE, FakeClock(5 * S))
+    (row,) = RunDirectory(tmp_path).read("clocks").to_pylist()
+    assert (row["process"], row["pid"], row["offset_ns"], row["measured_ns"]) == ("worker-0", os.getpid(), 0, 5 * S)
 
 
 @pytest.mark.parametrize("count", [0, 3])
