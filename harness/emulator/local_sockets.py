@@ -4,9 +4,22 @@ Who is outside of the cloud, or finds a server by URL, uses TCP; where a path is
 """
 
 import os
+import socket
 from pathlib import Path
 
 MAX_BYTES = 100  # the kernel takes 107
+
+
+def are_possible(directory: Path) -> bool:
+    """Whether a socket can be made in a directory: some shared and network file systems have none."""
+    probe = directory / f".probe-{os.getpid()}"
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(probe))
+        probe.unlink()
+    except OSError:  # too long a path, too
+        return False
+    return True
 
 
 def path(directory: Path, name: str) -> str:

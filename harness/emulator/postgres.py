@@ -74,8 +74,8 @@ class Place:
         supervise.remove(self.directory)
 
     def socket(self, settings: DatabaseSettings) -> str:
-        """Where the server listens beside its port; empty when the path is too long for that."""
-        return local_sockets.of_postgres(self.directory, settings.server_port)
+        """Where the server listens beside its port; empty when the cloud uses TCP only, or the path is too long."""
+        return local_sockets.of_postgres(self.directory, settings.server_port) if settings.socket else ""
 
     def locks(self, settings: DatabaseSettings) -> list[Path]:
         """The files that say which server runs."""
@@ -185,7 +185,7 @@ def command(place: Place, settings: DatabaseSettings) -> list[str]:
     options = {
         "listen_addresses": "127.0.0.1",
         "port": str(settings.server_port),
-        "unix_socket_directories": f'"{place.directory}"' if place.socket(settings) else "",
+        "unix_socket_directories": _quoted(place.directory) if place.socket(settings) else "",
         "max_connections": str(settings.max_connections),
         "shared_buffers": f"{settings.shared_buffers_mb}MB",
         "dynamic_shared_memory_type": "mmap",  # in the data directory: /dev/shm would keep it after a kill
@@ -224,6 +224,11 @@ def command(place: Place, settings: DatabaseSettings) -> list[str]:
     for name, value in options.items():
         arguments += ["-c", f"{name}={value}"]
     return arguments
+
+
+def _quoted(directory: Path) -> str:
+    """As one item of a list of directories."""
+    return '"' + str(directory.absolute()).replace('"', '""') + '"'
 
 
 def start(place: Place, settings: DatabaseSettings, log: Path) -> "subprocess.Popen[bytes]":

@@ -121,9 +121,11 @@ def _fill_ports(settings: Settings, *, fixed_ports: bool) -> None:
 def _fill_sockets(settings: Settings, state: Path) -> None:
     database, broker = settings.database, settings.broker
     database.socket = broker.socket = broker.server_socket = ""
-    if settings.proxy.enabled and database.embedded:
+    if not settings.proxy.enabled or not local_sockets.are_possible(state):
+        return
+    if database.embedded:
         database.socket = local_sockets.of_postgres(state, database.port)
-    if settings.proxy.enabled and broker.embedded:
+    if broker.embedded:
         broker.socket = local_sockets.path(state, "broker-proxy.sock")
         broker.server_socket = local_sockets.path(state, "broker.sock")
 
