@@ -155,9 +155,9 @@ class Snapshot:
 
     @cached_property
     def held(self) -> dict[str, list[tuple[Provider, dict[str, float]]]]:
-        """By consumer: the providers that it holds something of, and what."""
+        """By consumer: the providers that it holds something of, by name, and what."""
         found: dict[str, list[tuple[Provider, dict[str, float]]]] = {}
-        for provider in self.providers:
+        for provider in sorted(self.providers, key=lambda each: (each.name, each.uuid)):
             for consumer, resources in provider.allocations.items():
                 found.setdefault(consumer, []).append((provider, resources))
         return found

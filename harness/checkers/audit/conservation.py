@@ -66,7 +66,7 @@ def _consumers(history: History, evidence: Evidence) -> list[Affected]:
     evidence.checked += len(held)
     ours = history.our_ids
     return [
-        Affected("consumer", consumer, "", None, "still holds resources of " + ", ".join(each.name for each, _ in what))
+        Affected("consumer", consumer, detail="still holds resources of " + ", ".join(each.name for each, _ in what))
         for consumer, what in held.items()
         if consumer in ours
     ]

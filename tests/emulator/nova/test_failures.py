@@ -83,6 +83,12 @@ def left_unscheduled(user: User) -> list[dict[str, Any]]:
     return [shown for shown in by_status(user).get("BUILD", []) if not shown["hostId"]]
 
 
+def all_have_reported(boss: User) -> bool:
+    services = boss.get("/os-services")["services"]
+    _, answer, _ = boss.ask("neutron", "GET", "/v2.0/agents")
+    return all(row["state"] == "up" for row in services) and all(agent["alive"] for agent in answer["agents"])
+
+
 def is_well(user: User, boss: User) -> None:
     """Build one server, once everybody has reported again.
 
@@ -91,12 +97,7 @@ def is_well(user: User, boss: User) -> None:
     them, as on a real cloud after a minute without a database.
     """
 
-    def reported() -> bool:
-        services = boss.get("/os-services")["services"]
-        _, answer, _ = boss.ask("neutron", "GET", "/v2.0/agents")
-        return all(row["state"] == "up" for row in services) and all(agent["alive"] for agent in answer["agents"])
-
-    wait(reported)
+    wait(lambda: all_have_reported(boss))
     shown = user.wait(user.create(name="after"), "ACTIVE", "ERROR")
     assert shown["status"] == "ACTIVE", f"nothing needs a restart, but: {shown.get('fault')}"
 
@@ -183,6 +184,8 @@ def test_a_server_whose_port_is_never_wired_ends_in_error(fragile: EmbeddedCloud
         assert user.ports(uuid) == []
     finally:
         fragile.restart("network")
+    # Until its agent has reported again a host binds no port, as for real.
+    wait(lambda: all_have_reported(boss))
 
 
 def test_a_dead_host_is_no_obstacle_to_deletion(fragile: EmbeddedCloud, user: User, boss: User) -> None:
