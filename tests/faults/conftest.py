@@ -20,6 +20,7 @@ from faults.processes import descendants, identify
 from faults.secret import Secret
 from faults.targets import ProbeMeans
 from tests.faults.server import ROOT, restart_argv, wait_for
+from tests.servers.processes import port as own_port
 
 TOKEN = "a token for the tests only"
 
@@ -103,8 +104,11 @@ def servers(request: pytest.FixtureRequest) -> Iterator[dict[str, dict[str, Any]
             name, protocol, _ = KINDS[kind]
             directory = base / kind
             directory.mkdir(mode=0o711)
-            port, password = free_port(), secrets.token_hex(8)
-            (directory / "server.json").write_text(json.dumps({"port": port, "password": password}))
+            port, password = own_port(), secrets.token_hex(8)
+            document = {"port": port, "password": password}
+            if kind == "rabbitmq":
+                document |= {"epmd_port": own_port(), "dist_port": own_port()}
+            (directory / "server.json").write_text(json.dumps(document))
             (directory / "secret").write_text(password + "\n")
             parents[directory] = subprocess.Popen(restart_argv(kind, directory), cwd="/")
             probed = ProbeMeans(protocol, f"127.0.0.1:{port}")  # type: ignore[arg-type]
@@ -133,7 +137,7 @@ def servers(request: pytest.FixtureRequest) -> Iterator[dict[str, dict[str, Any]
                 end_tree(int((directory / "pid").read_text()))
             parent.wait(10)
             if directory.name == "rabbitmq":
-                epmd_port = str(json.loads((directory / "server.json").read_text())["port"] + 1)
+                epmd_port = str(json.loads((directory / "server.json").read_text())["epmd_port"])
                 kill = ["epmd", "-port", epmd_port, "-kill"]  # refuses as long as it has not seen its node die
                 wait_for(
                     lambda kill=kill: b"Killed" in subprocess.run(kill, capture_output=True, check=False).stdout, 10

@@ -80,9 +80,9 @@ def start_rabbitmq(directory: Path) -> None:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(directory),
-        "ERL_EPMD_PORT": str(data["port"] + 1),
+        "ERL_EPMD_PORT": str(data["epmd_port"]),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RABBITMQ_DIST_PORT": str(data["port"] + 2),
+        "RABBITMQ_DIST_PORT": str(data["dist_port"]),
         "RABBITMQ_NODENAME": f"squall{data['port']}@localhost",
         "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
         "RABBITMQ_NODE_PORT": str(data["port"]),
