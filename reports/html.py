@@ -127,9 +127,10 @@ def _tiles(run: Run, ready: list[statistics.Readiness]) -> list[dict[str, str]]:
         share = math.floor((count - outages) / count * 1e5) / 1e3
         tile("Availability", f"{share:g} %", f"{outages:,} failed or unanswered", "fail-ink" if outages else "pass-ink")
     if ready:
-        big = ready[0]
-        note = f"{big.swarm}: p99 {_seconds(big.at(0.99))}"
-        tile("Servers ready", f"{len(big.ready_s):,} / {big.asked:,}", note, "fail-ink" if big.never else "pass-ink")
+        came, asked = sum(len(each.ready_s) for each in ready), sum(each.asked for each in ready)
+        slow = max(ready, key=lambda each: each.at(0.99))
+        note = f"{'slowest, ' if len(ready) > 1 else ''}{slow.swarm}: p99 {_seconds(slow.at(0.99))}"
+        tile("Servers ready", f"{came:,} / {asked:,}", note, "fail-ink" if came < asked else "pass-ink")
     faults = (run.verdict or {}).get("faults") or []
     if faults:
         down = max((fault for fault in faults), key=lambda each: each["downtime_s"] or 0.0)
@@ -140,8 +141,8 @@ def _tiles(run: Run, ready: list[statistics.Readiness]) -> list[dict[str, str]]:
         if stuck:
             tile("Time to recover", "never", stuck[0]["fault"], "fail-ink")
         elif times:
-            slow = max(times, key=lambda each: each["time_to_recover_s"])
-            tile("Time to recover", _seconds(slow["time_to_recover_s"]), f"slowest, after {slow['fault']}")
+            last = max(times, key=lambda each: each["time_to_recover_s"])
+            tile("Time to recover", _seconds(last["time_to_recover_s"]), f"slowest, after {last['fault']}")
     if run.verdict is not None:
         damage = [each for each in run.verdict.get("findings") or [] if each["severity"] != "note"]
         objects = sum(len(each["objects"]) for each in damage)

@@ -101,6 +101,19 @@ def test_a_failed_run_names_damaged_objects_request_ids_and_reasons(failed: Path
     assert "database.crash" in text
 
 
+def test_the_tile_counts_the_servers_of_all_bursts_and_names_the_slowest(good: Path) -> None:
+    run = frames.load(good)
+    made = run.operations[run.operations["kind"] == "server.create"]
+    rows = run.operations["operation_id"].isin(made["operation_id"].head(3))
+    run.operations["swarm"] = run.operations["swarm"].astype(object).mask(rows, "second")
+    run.operations["ready_ns"] = run.operations["ready_ns"].mask(rows)
+    text = Page(html.render(run)).text
+    tile = text.index("Servers ready")
+    ready = int(run.operations.loc[made.index, "ready_ns"].notna().sum())
+    assert text[tile + 1] == f"{ready:,} / {len(made):,}"
+    assert text[tile + 2].startswith("slowest, second")
+
+
 def test_figures_shade_and_name_the_faults_and_say_their_units(good: Path) -> None:
     text = html.render(frames.load(good))
     assert text.count('class="fault-name"') > 10
