@@ -5,6 +5,7 @@ the objectives (SLOs) that must hold. It is validated whole before anything is t
 JSON Schema.
 """
 
+import difflib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, get_args
@@ -260,7 +261,8 @@ def json_schema() -> dict[str, Any]:
 def _plain_words(message: str, value: object, path: str) -> str:
     """msgspec's words as wanted and got."""
     if field := re.match(r"^Object contains unknown field `(.*)`$", message):
-        return f"unknown key '{field[1]}'"
+        close = difflib.get_close_matches(field[1], _keys(), n=1)
+        return f"unknown key '{field[1]}'; " + (f"did you mean '{close[0]}'?" if close else "see docs/experiments.md")
     if field := re.match(r"^Object missing required field `(.*)`$", message):
         return f"key '{field[1]}' is missing"
     if "matching regex" in message and "response" in message:
@@ -277,6 +279,11 @@ def _plain_words(message: str, value: object, path: str) -> str:
         message = "Expected a word of those that docs/experiments.md lists"
     message = re.sub(r"^Expected (.*?)(, got .*)?$", r"wanted \1", message).replace("`", "'")
     return f"{message}; got {value!r}"
+
+
+def _keys() -> list[str]:
+    """All keys that an experiment may have somewhere."""
+    return sorted({field.encode_name for part in Part.__subclasses__() for field in msgspec.structs.fields(part)})
 
 
 def _value_at(raw: Any, path: str) -> object:

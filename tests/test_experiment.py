@@ -43,7 +43,7 @@ def test_the_plan_has_absolute_times() -> None:
         ("for: 20 s}", "for: 20}", "bad.yaml:5: phases[0].for: wanted a duration with its unit"),
         ("for: 20 s}", "for: -1 s}", "bad.yaml:5: phases[0].for: wanted a duration"),
         ("for: 20 s}", "for: 20 m}", "bad.yaml:5: phases[0].for: wanted a duration"),
-        ("name: small", "nam: small", "unknown key 'nam'"),
+        ("name: small", "nam: small", "unknown key 'nam'; did you mean 'name'?"),
         ("rate: 10", "rate: 0", "bad.yaml:13: swarms[0].arrivals.rate: wanted 'float' > 0.0; got 0"),
         ("kind: poisson", "kind: poison", "wanted one of constant, poisson, burst, ramp, closed; got 'poison'"),
         ("hypervisors: 10", "hypervisors: many", "bad.yaml:3: cloud.emulator.hypervisors: wanted 'int'; got 'many'"),

@@ -118,8 +118,8 @@ def connect(
         cloud_region = config.get_one(cloud=cloud_name, region_name=region)
     except openstack.exceptions.ConfigException as error:
         known = ", ".join(sorted(config.get_cloud_names())) or "none"
-        files = config.config_filename or "no clouds.yaml found"
-        raise CloudError(f"cloud {cloud_name!r}: {error}; clouds known: {known} ({files})") from error
+        files = config.config_filename or "no clouds.yaml found; name one: export OS_CLIENT_CONFIG_FILE=..."
+        raise CloudError(f"{str(error).rstrip('.')}; clouds known: {known} ({files})") from error
     if timeout_s is not None:
         cloud_region.config.setdefault("api_timeout", timeout_s)
         if cloud_region.config["api_timeout"] is None:
