@@ -92,9 +92,7 @@ def burst(bench: Bench, count: int, name: str) -> tuple[float, float]:
 def reads(bench: Bench, with_what: str) -> list[Figure]:
     """Reads of one server, by several clients at once as from a swarm, and of pages, one after the other."""
     nova = bench.nova
-    meter = Meter(bench.cloud)
-    nova.call("GET", "/v2.1/servers/detail?limit=1000")
-    first = meter.read()
+    unseen = _unseen_page_s(bench)
     ids = [shown["id"] for shown in nova.get("/v2.1/servers?limit=1000")["servers"]]
 
     def measure(times: int, call: Callable[[int], Any]) -> dict[str, float]:
@@ -124,10 +122,22 @@ def reads(bench: Bench, with_what: str) -> list[Figure]:
     return [
         Figure(f"GET /servers/{{id}}, {with_what}: API + database CPU", get_us, "us", GET_US),
         Figure(f"page of 1,000 detailed servers, {with_what}: API CPU", page["api"] * 1e3, "ms", PAGE_MS),
-        Figure("  shown for the first time", first["api"] * 1e3, "ms", PAGE_MS),
+        Figure("  of servers that were never shown before", unseen * 1e3, "ms", PAGE_MS),
         Figure(f"list by a name that none has, {with_what}: API + database CPU",
                (none["api"] + none["database"]) * 1e3, "ms"),
     ]  # fmt: skip
+
+
+def _unseen_page_s(bench: Bench, most: int = 10) -> float:
+    """API CPU of a page of 1,000 detailed servers, none of which the API has shown before: the mean of several."""
+    bench.nova.get("/v2.1/servers/detail?limit=1")  # statements are compiled
+    meter, pages, marker = Meter(bench.cloud), 0, ""
+    while pages < most:
+        shown = bench.nova.get(f"/v2.1/servers/detail?limit=1000{marker}")["servers"]
+        if not shown:
+            break
+        pages, marker = pages + 1, f"&marker={shown[-1]['id']}"
+    return meter.read()["api"] / pages
 
 
 def fill(bench: Bench, count: int) -> None:
