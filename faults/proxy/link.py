@@ -161,7 +161,7 @@ class Link:
     async def start(self) -> None:
         """Listen; `listen` then shows the real port.
 
-        Raises:  OSError when the address is taken or not ours.
+        Raises:  OSError when the address is taken or not ours, or the socket cannot be made; then nothing listens.
         """
         if self._server is not None:
             return
@@ -169,7 +169,13 @@ class Link:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Session(self).client, host, port, backlog=4096)
         if self.listen_socket:
-            self._local = await loop.create_unix_server(lambda: Session(self).client, self.listen_socket, backlog=4096)
+            try:
+                self._local = await loop.create_unix_server(
+                    lambda: Session(self).client, self.listen_socket, backlog=4096
+                )
+            except OSError:
+                await self.stop()  # both or none
+                raise
         real_port = self._server.sockets[0].getsockname()[1]
         self.listen = f"[{host}]:{real_port}" if ":" in host else f"{host}:{real_port}"
 
