@@ -6,7 +6,8 @@ Definitions (OpenStack performance-docs, reliability test plan, version 2; impro
 - every request is divided by the baseline median of its own swarm and route, so that a changing mix is no slowdown.
 - a window of time is degraded when the median of its requests is above the baseline's median + 4 robust sigma, above
   twice it, and a quarter above the baseline's own worst window; or likewise its p90 (four times); or when it has
-  failures and the baseline has not. What a healthy minute shows by itself is no degradation.
+  failures and the baseline has not. What a healthy minute shows by itself is no degradation, and neither is a request
+  that took less than 50 ms longer than its median: nobody notices, and a list grown by 500 servers is no fault.
 - time to recover: from the undo to the first of three healthy windows in a row; never, when there are none.
 - degradation: how many times its own baseline median the median of a route became while the fault was on, of the
   route that suffered most; a fault that stops one route in ten is not averaged away by the other nine.
@@ -21,7 +22,7 @@ import pandas as pd
 from msgspec import Struct
 
 from harness.checkers.history import FaultRecord, History
-from harness.core.clock import S
+from harness.core.clock import MS, S
 from harness.core.quantiles import grouped_quantiles, quantile
 
 HEALTHY_IN_A_ROW = 3
@@ -29,6 +30,7 @@ _BASELINE_SAMPLES = 20  # of a swarm and route, below which its median is no yar
 _DURING_SAMPLES = 10  # of a swarm and route while a fault is on, below which a median says nothing
 _PER_WINDOW = 10
 _LONGEST_WINDOW_NS = 10 * S
+_NOTICED_NS = 50 * MS  # half of what a person still takes for immediate
 
 Flags = npt.NDArray[np.bool_]
 
@@ -183,7 +185,8 @@ class _Yardstick:
         self.window_ns = S
         self.intended: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self.response: npt.NDArray[np.float64] = np.empty(0)
-        self.relative: npt.NDArray[np.float64] = np.empty(0)
+        self.relative: npt.NDArray[np.float64] = np.empty(0)  # response to the baseline's median
+        self.excess_ns: npt.NDArray[np.float64] = np.empty(0)  # response less that median
         self.failed: Flags = np.empty(0, bool)
         self.limits = (math.inf, math.inf)
         self.failures_are_normal = False
@@ -219,7 +222,8 @@ class _Yardstick:
         index = np.clip(np.searchsorted(keys, group), 0, len(keys) - 1)
         use = keys[index] == group
         self.intended, self.response, self.failed = self.intended[use], response[use], failed[use]
-        self.relative = self.response / np.maximum(medians[index[use]], 1.0)
+        usual = np.maximum(medians[index[use]], 1.0)
+        self.relative, self.excess_ns = self.response / usual, self.response - usual
         self._baseline, self._route, self._group = baseline[use], route[use], group[use]
         self._scatter(sum(end - start for start, end in spans), spans[0][0])
         return self
@@ -247,7 +251,10 @@ class _Yardstick:
         """Index, median and p90 of answered requests, and whether any failed, of each window that has requests."""
         index = (self.intended[select] - start_ns) // self.window_ns
         failed = self.failed[select]
-        relative = np.where(failed, math.inf, self.relative[select])
+        # As slow as usual is what took longer than usual by less than anybody notices.
+        relative = self.relative[select]
+        relative = np.where(self.excess_ns[select] < _NOTICED_NS, np.minimum(relative, 1.0), relative)
+        relative = np.where(failed, math.inf, relative)
         keys, _, table = grouped_quantiles(index, relative, (0.5, 0.9))
         failing = np.isin(keys, np.unique(index[failed]))
         return keys, table[:, 0], table[:, 1], failing

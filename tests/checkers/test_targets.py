@@ -256,6 +256,16 @@ def test_a_cloud_that_stays_slow_never_recovers() -> None:
     assert "not recovered in the 33 s that were observed" in result.reason
 
 
+def test_a_slowdown_that_nobody_notices_does_not_put_off_recovery() -> None:
+    world = world_with()
+    load(world, 0, 42)
+    stall(world, 42, 47)
+    load(world, 47, 80, took_ms=45)
+    hang(world)
+    (outcome,) = fault_outcomes(world.history())
+    assert outcome.time_to_recover_s == 0.0
+
+
 def test_downtime_is_from_the_first_error_to_the_last() -> None:
     world = world_with()
     load(world, 0, 42)
