@@ -226,10 +226,6 @@ class Guardian:
             self.process.kill()
             self.process.wait()
 
-    def close_in_child(self) -> None:
-        """After a fork, in the child: it must not hold the parent's end open."""
-        os.close(self._write_end)
-
 
 def guard(pids: Path, pipes: Sequence[int], removals: Path | None, grace_s: float) -> None:
     """Wait until one of the pipes ends, then end what the file records and remove the directories.

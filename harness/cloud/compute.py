@@ -128,11 +128,6 @@ def list_keypairs(api: Api) -> list[dict[str, Any]]:
     return [entry["keypair"] for entry in api.call("compute", "GET", "/os-keypairs").body["keypairs"]]
 
 
-def create_keypair(api: Api, name: str, public_key: str) -> dict[str, Any]:
-    body = {"keypair": {"name": name, "public_key": public_key}}
-    return dict(api.call("compute", "POST", "/os-keypairs", json=body).body["keypair"])
-
-
 def delete_keypair(api: Api, name: str) -> Answer:
     return api.call("compute", "DELETE", "/os-keypairs/{name}", f"/os-keypairs/{name}", accept=(404,))
 

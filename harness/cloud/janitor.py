@@ -15,7 +15,6 @@ from typing import Any
 from harness.cloud import compute, image, marks, network
 from harness.cloud.api import Api, RequestFailed
 from harness.cloud.session import Cloud
-from harness.core.ledger import Intent
 
 CLIENTS = 4
 RATE_PER_S = 50.0
@@ -64,11 +63,6 @@ class _Kind:
     name: str
     find: Callable[[], Iterable[_Thing]]
     delete: Callable[[str], Any]
-
-
-def marks_of(intents: Iterable[Intent]) -> set[str]:
-    """The marks that a run's ledgers name."""
-    return {intent.mark for intent in intents}
 
 
 def clean(

@@ -24,10 +24,6 @@ def delete_network(api: Api, network_id: str) -> Answer:
     return _delete(api, "networks", network_id)
 
 
-def list_subnets(api: Api, **filters: Any) -> list[dict[str, Any]]:
-    return _list(api, "subnets", filters)
-
-
 def create_subnet(api: Api, *, name: str, mark: str, network_id: str, cidr: str) -> dict[str, Any]:
     body = {"name": name, "description": mark, "network_id": network_id, "cidr": cidr, "ip_version": 4}
     return _create(api, "subnets", body)
@@ -52,10 +48,6 @@ def create_port(
 
 def delete_port(api: Api, port_id: str) -> Answer:
     return _delete(api, "ports", port_id)
-
-
-def list_security_groups(api: Api, **filters: Any) -> list[dict[str, Any]]:
-    return _list(api, "security-groups", filters)
 
 
 def create_security_group(api: Api, *, name: str, mark: str) -> dict[str, Any]:

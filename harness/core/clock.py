@@ -6,7 +6,6 @@ Only this module reads the clock; everything else is handed one, so that tests c
 import time
 from typing import Protocol
 
-US = 1_000
 MS = 1_000_000
 S = 1_000_000_000
 

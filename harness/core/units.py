@@ -11,7 +11,6 @@ _DURATIONS_NS = {
     "h": 3_600_000_000_000,
 }
 _LONGEST_NS = 365 * 24 * _DURATIONS_NS["h"]  # far from where 64 bits end, and from any run
-_SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 1000, "MB": 10**6, "GB": 10**9}
 _QUANTITY = re.compile(r"^\s*(-?\d+(?:\.\d+)?)\s*([A-Za-z%]*)\s*$")
 
 
@@ -28,14 +27,6 @@ def duration_ns(text: object) -> int:
     if not 0 <= value * _DURATIONS_NS[unit] <= _LONGEST_NS:
         raise ValueError(f"wanted a duration from zero to a year; got {text!r}")
     return round(value * _DURATIONS_NS[unit])
-
-
-def size_bytes(text: object) -> int:
-    """`64 MiB` as bytes.  Raises ValueError on a missing or unknown unit and on a negative size."""
-    value, unit = _split(text, "a size", list(_SIZES))
-    if value < 0:
-        raise ValueError(f"wanted a size of zero or more; got {text!r}")
-    return round(value * _SIZES[unit])
 
 
 def ratio(value: object) -> float:

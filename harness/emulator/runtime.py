@@ -57,11 +57,6 @@ class Runtime:
             self._bus.drop_cast = lambda topic, method: self.chance(self.truth.lost_cast)
         return self._bus
 
-    @property
-    def has_bus(self) -> bool:
-        """Whether anybody has asked for the bus yet."""
-        return self._bus is not None
-
     def service(self, name: str, user: str) -> ServiceClient:
         """A client of service `name` that acts as service user `user` ("nova", "neutron", ...)."""
         if name not in SERVICES:
@@ -75,10 +70,6 @@ class Runtime:
     def scaled(self, seconds: float) -> float:
         """A duration of the real control plane, in this cloud's seconds."""
         return self.settings.scaled(seconds)
-
-    def my_hosts(self) -> list[str]:
-        """The simulated hypervisors that this process plays: every `settings.computes`-th."""
-        return self.settings.hypervisors.hosts()[self.index :: self.settings.computes]
 
     def chance(self, probability: float) -> bool:
         """Whether a truth switch strikes this time."""

@@ -44,7 +44,6 @@ class DatabaseSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     max_overflow: Count = 50
     overflow_after_s: Positive = 0.1  # how long a connection in use is waited for before one of the overflow is opened
     pool_timeout_s: Positive = 30.0
-    connection_recycle_s: Positive = 3600.0
     pre_ping_after_idle_s: NotNegative = 1.0
     connect_attempts: AtLeastOne = 10  # oslo.db max_retries at the first connection of a process
     connect_interval_s: Positive = 10.0
@@ -139,7 +138,6 @@ class NovaSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     max_limit: AtLeastOne = 1000
     report_interval_s: Positive = 10.0
     service_down_time_s: Positive = 60.0
-    instance_build_timeout_s: NotNegative = 0.0  # 0, as in nova: a lost cast leaves BUILD for ever
     vif_plugging_timeout_s: NotNegative = 300.0
     vif_plugging_is_fatal: bool = True
     max_concurrent_builds: AtLeastOne = 10
@@ -153,7 +151,6 @@ class NovaSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     quota_instances: int = -1
     quota_cores: int = -1
     quota_ram_mb: int = -1
-    cell_timeout_s: Positive = 60.0
 
 
 class NeutronSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

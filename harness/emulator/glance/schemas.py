@@ -65,7 +65,6 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     "schema": {**_TEXT, **_READ_ONLY, "description": "URL of this schema"},
 }
 READ_ONLY = frozenset(name for name, given in PROPERTIES.items() if given.get("readOnly"))
-WRITABLE = frozenset(PROPERTIES) - READ_ONLY
 
 IMAGE: dict[str, Any] = {
     "name": "image",

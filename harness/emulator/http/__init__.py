@@ -6,7 +6,6 @@ from harness.emulator.http.caller import Caller
 from harness.emulator.http.client import HTTPClient, HTTPConnectionError, HTTPTimeout, Response
 from harness.emulator.http.errors import ApiError, require
 from harness.emulator.http.microversions import Microversions, Version
-from harness.emulator.http.paging import FragmentCache, limit_of, paginate, render_rows
 from harness.emulator.http.server import HttpServer
 from harness.emulator.http.service import ServiceClient, ServiceToken, quoted
 from harness.emulator.http.slots import Slots
@@ -15,7 +14,6 @@ __all__ = [
     "BODY_MAX",
     "ApiError",
     "Caller",
-    "FragmentCache",
     "HTTPClient",
     "HTTPConnectionError",
     "HTTPTimeout",
@@ -29,9 +27,6 @@ __all__ = [
     "TokenValidator",
     "Unauthorized",
     "Version",
-    "limit_of",
-    "paginate",
     "quoted",
-    "render_rows",
     "require",
 ]

@@ -93,7 +93,6 @@ class Bus:
         self._reply_lock = asyncio.Lock()
         self._waiters: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._seen_replies: OrderedDict[str, None] = OrderedDict()
         self._gone: OrderedDict[str, float] = OrderedDict()
         self._servers: list[RpcServer] = []
         self._exchanges: dict[str, ExchangeSpec] = {}

@@ -48,7 +48,6 @@ class Agents:
         self._rounds: dict[str, asyncio.Task[None]] = {}
         self._talks = asyncio.Semaphore(AT_ONCE)
         self._reporter: asyncio.Task[None] | None = None
-        self.wired = 0
 
     async def start(self) -> None:
         """Listen, report once for every host, and go on reporting."""
@@ -123,7 +122,6 @@ class Agents:
                 exchange=EXCHANGE,
                 version="1.9",
             )
-            self.wired += len(answer["devices_up"])
             failed.update(answer["failed_devices_up"], answer["failed_devices_down"])
         return failed
 

@@ -89,11 +89,6 @@ def not_found(resource: str, identity: str) -> ApiError:
     return neutron(404, kind, text.format(identity))
 
 
-def revision_mismatch(revision: int) -> ApiError:
-    text = f"Constrained to {revision}, but current revision is different"
-    return neutron(412, "RevisionNumberConstraintFailed", text)
-
-
 def over_quota(resources: Sequence[str]) -> ApiError:
     listed = str(list(resources))
     return neutron(409, "OverQuota", f"Quota exceeded for resources: {listed}.")
@@ -101,12 +96,6 @@ def over_quota(resources: Sequence[str]) -> ApiError:
 
 def no_addresses(network_id: str) -> ApiError:
     return neutron(409, "IpAddressGenerationFailure", f"No more IP addresses available on network {network_id}.")
-
-
-def no_addresses_in_subnet(subnet_id: str) -> ApiError:
-    return neutron(
-        409, "IpAddressGenerationFailureNoMatchingSubnet", f"No more IP addresses available in subnet {subnet_id}."
-    )
 
 
 def address_taken(address: str, subnet_id: str) -> ApiError:

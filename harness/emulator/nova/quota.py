@@ -9,7 +9,7 @@ from harness.emulator.database import Statement, upsert
 from harness.emulator.http import ApiError
 from harness.emulator.nova.errors import TooManyInstances
 from harness.emulator.nova.instances import Cells
-from harness.emulator.nova.schema import instance_groups, instances, key_pairs, quotas
+from harness.emulator.nova.schema import instance_groups, instances, quotas
 from harness.emulator.settings import NovaSettings
 
 GET_LIMITS = Statement(
@@ -24,7 +24,6 @@ COUNT_USE = Statement(
         func.coalesce(func.sum(instances.c.memory_mb), 0).label("ram"),
     ).where(instances.c.project_id == bindparam("project"), instances.c.deleted == 0)
 )
-COUNT_KEY_PAIRS = Statement(select(func.count(key_pairs.c.id)).where(key_pairs.c.user_id == bindparam("user")))
 COUNT_GROUPS = Statement(
     select(func.count(instance_groups.c.id)).where(instance_groups.c.project_id == bindparam("project"))
 )

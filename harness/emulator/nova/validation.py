@@ -29,7 +29,6 @@ _YES = (True, *["True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "ye
 _NO = (False, *["False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no"])
 BOOLEAN: Schema = {"enum": [*_YES, *_NO]}
 POSITIVE: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]*$", "minimum": 1, "minLength": 1}
-NOT_NEGATIVE: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]*$", "minimum": 0, "minLength": 1}
 NUMERIC: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]+$", "minimum": 0}
 ADDRESS_V4: Schema = {"type": "string", "format": "ipv4"}
 ADDRESS_V6: Schema = {"type": "string", "format": "ipv6"}
@@ -42,7 +41,6 @@ METADATA: Schema = {
 INTEGER_MAX = 0x7FFFFFFF
 TAG: Schema = {"type": "string", "minLength": 1, "maxLength": 60, "pattern": "^[^,/]*$"}
 TAGS: Schema = {"type": "array", "items": TAG, "maxItems": 50}
-NOTHING: Schema = {"type": "null"}
 # Query parameters of paged lists.
 PAGING: Schema = {"limit": {"type": "string", "pattern": "^[0-9]*$"}, "marker": {"type": "string"}}
 SORT_DIR: Schema = {"type": "string", "enum": ["asc", "desc"]}

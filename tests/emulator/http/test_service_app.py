@@ -15,7 +15,6 @@ from harness.emulator.http import (
     HttpServer,
     Microversions,
     ServiceApp,
-    paginate,
     require,
 )
 from harness.emulator.runtime import Runtime
@@ -315,33 +314,6 @@ def test_microversions_are_negotiated_after_the_token() -> None:
             assert "openstack-api-version" not in answer.headers
 
     _in_world(body, versions=versions)
-
-
-def test_a_page_says_where_the_next_one_is() -> None:
-    class Pages:
-        def __init__(self, app: ServiceApp) -> None:
-            self.app = app
-
-        async def on_get(self, req: Any, resp: Any) -> None:
-            limit = int(req.params.get("limit", 2))
-            after = int(req.params.get("marker", -1))
-            rows = [row for row in range(5) if row > after][: limit + 1]
-            page, link = paginate(req, rows, limit, str)
-            self.app.json(resp, {"rows": page, "next": link})
-
-    async def body(world: World) -> None:
-        world.app.route("/pages", Pages(world.app))
-        seen: list[int] = []
-        path = "/pages?name=a%20b&limit=2"
-        while path:
-            document = (await world.get(path)).json()
-            seen += document["rows"]
-            link = document["next"] or ""
-            assert not link or "name=a+b" in link
-            path = link.removeprefix(world.url)
-        assert seen == [0, 1, 2, 3, 4]
-
-    _in_world(body)
 
 
 def test_a_server_that_is_gone_is_a_connection_error() -> None:
