@@ -204,15 +204,19 @@ async def find_page(
         return page
     after = None if marker is None else await _marker_row(cells, marker)
     order = tuple(sort) + tuple(pair for pair in _DEFAULT_SORT if pair[0] not in [key for key, _ in sort])
-    found: list[tuple[int, Mapping[str, Any]]] = []
+    by_cell: list[tuple[int, list[Mapping[str, Any]]]] = []
     for cell_id, database in cells.by_id.items():
         rows = await _cell_rows(database, filters, project_id, left, order, after)
-        found.extend((cell_id, row) for row in rows)
-    for key, direction in reversed(order):
-        found.sort(key=lambda pair: _sortable(pair[1][key]), reverse=direction == "desc")
+        if rows:
+            by_cell.append((cell_id, rows))
+    found = [(cell_id, row) for cell_id, rows in by_cell for row in rows]
+    if len(by_cell) > 1:  # each cell's are in order already
+        for key, direction in reversed(order):
+            found.sort(key=lambda pair: _sortable(pair[1][key]), reverse=direction == "desc")
     for cell_id, row in found:
-        if row["uuid"] not in seen and len(page.entries) < limit:
-            page.entries.append((row["uuid"], row["row_version"], cell_id, None))
+        uuid = row["uuid"]
+        if uuid not in seen and len(page.entries) < limit:
+            page.entries.append((uuid, row["row_version"], cell_id, None))
     return page
 
 

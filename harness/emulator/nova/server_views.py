@@ -56,6 +56,11 @@ class Fragments:
         return found
 
 
+def rendered(server: Mapping[str, Any]) -> bytes:
+    """A shown server as JSON text to keep. A copy: what orjson returns holds an 8 KB buffer for as long as it lives."""
+    return bytes(memoryview(orjson.dumps(server)))
+
+
 def version_of(row: Mapping[str, Any], now: str) -> object:
     """What a rendered server is kept by. One that was never saved shows the present second as `updated`."""
     return row["row_version"] if row["updated_at"] is not None else (row["row_version"], now)

@@ -14,7 +14,7 @@ from harness.emulator.nova.flavors import limit_of
 from harness.emulator.nova.server_create import HOSTNAME, create
 from harness.emulator.nova.server_delete import delete_server
 from harness.emulator.nova.server_list import Filters, Page, find_page, status_filter
-from harness.emulator.nova.server_views import View, basic, detailed, server_groups, version_of
+from harness.emulator.nova.server_views import View, basic, detailed, rendered, server_groups, version_of
 from harness.emulator.timestamps import utcnow_iso
 
 YIELD_EVERY = 100  # rows rendered before other requests get a turn
@@ -113,7 +113,7 @@ class ServersResource:
             cached = kept.get(uuid)
             if row is not None:
                 if cached is None or cached[0] != (version, now):
-                    cached = kept[uuid] = ((version, now), orjson.dumps(detailed(row, view)))
+                    cached = kept[uuid] = ((version, now), rendered(detailed(row, view)))
                 done[uuid] = cached[1]
                 continue
             assert cell_id is not None
@@ -127,7 +127,7 @@ class ServersResource:
             faults = await self.api.cells.faults(cell_id, broken)
             for number, row in enumerate(rows, 1):
                 uuid = row["uuid"]
-                done[uuid] = text = orjson.dumps(detailed(row, view, fault=faults.get(uuid)))
+                done[uuid] = text = rendered(detailed(row, view, fault=faults.get(uuid)))
                 kept[uuid] = (version_of(row, now), text)
                 if number % YIELD_EVERY == 0:
                     await asyncio.sleep(0)
@@ -170,7 +170,7 @@ class ServerResource:
                 version = version_of(row, utcnow_iso())
             if row["vm_state"] == "error":
                 fault = (await self.api.cells.faults(cell_id, [server_id])).get(server_id)
-            text = orjson.dumps(detailed(row, view, fault=fault))
+            text = rendered(detailed(row, view, fault=fault))
             kept[server_id] = (version, text)
         if view.minor >= 71:
             text = _add(text, "server_groups", server_groups(row))
