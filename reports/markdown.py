@@ -1,6 +1,8 @@
 """summary.md: the verdict in a page, for a pull request or a chat. What a cloud said cannot break out of its cell."""
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from reports import statistics
 from reports.frames import Run
@@ -9,80 +11,78 @@ from reports.html import _seconds, banner, factor, measure_words
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~!&@])")
 _MARKS = {"pass": "pass", "fail": "**FAIL**", "unknown": "*unknown*"}
 _MOST_OBJECTS = 10
+_MOST_REASONS = 12
+_MOST_SWARMS = 8
 
 
 def render(run: Run) -> str:
     """The summary."""
-    verdict, head = run.verdict or {}, banner(run)
-    lines = [f"# {head['word']}: {safe(run.name)}", "", safe(head["meaning"]), ""]
-    lines += [
-        f"Exit code {head['code']}, run {safe(run.run_id)}, "
-        + safe(str(run.document.get("venue") or "cloud not known"))
-        + ".",
-        "",
-    ]
-    lines += [f"- {safe(reason)}" for reason in head["reasons"][:12]]
-    if len(head["reasons"]) > 12:
-        lines.append(f"- and {len(head['reasons']) - 12} more")
+    verdict = run.verdict or {}
+    lines = _head(run)
     if run.missing:
         lines += ["", "## Missing", "", *(f"- {safe(each)}" for each in run.missing)]
-    rows = [(phase["name"], target) for phase in verdict.get("phases") or [] for target in phase["targets"]]
-    if rows:
-        lines += [
-            "",
-            "## Targets",
-            "",
-            "| | phase | of | measure | value | target | samples |",
-            "|---|---|---|---|--:|--:|--:|",
-        ]
-    for phase, target in rows:
-        of = ", ".join(filter(None, (target["swarm"], target["route"], target["fault"]))) or "all"
-        sign = "at most" if target["bound"] == "at_most" else "at least"
-        cells = (
-            phase,
-            of,
-            measure_words(target["measure"]),
-            target["shown"],
-            f"{sign} {target['limit_shown']}",
-            target["samples"],
-        )
-        lines.append(f"| {_MARKS[target['verdict']]} | " + " | ".join(safe(str(cell)) for cell in cells) + " |")
-    for each in statistics.readiness(run)[:8]:
-        if each is statistics.readiness(run)[0]:
-            lines += ["", "## Servers", "", "| swarm | asked | ready | p50 | p95 | p99 |", "|---|--:|--:|--:|--:|--:|"]
-        times = " | ".join(_seconds(each.at(q)) for q in (0.5, 0.95, 0.99))
-        lines.append(f"| {safe(each.swarm)} | {each.asked} | {len(each.ready_s)} | {times} |")
-    if verdict.get("faults"):
-        lines += [
-            "",
-            "## Faults",
-            "",
-            "| fault | bit | gone | errors | downtime | degradation | time to recover |",
-            "|---|---|---|--:|--:|--:|--:|",
-        ]
-    for fault in verdict.get("faults") or []:
-        claims = " | ".join({True: "yes", False: "**NO**", None: "?"}[fault[key]] for key in ("bit", "gone"))
-        if fault["bit"] and fault.get("doubt"):
-            claims = claims.replace("yes", "**cut short**", 1)
-        slower = factor(fault["degradation"])
-        recover = "never" if fault["recovered"] is False else _seconds(fault["time_to_recover_s"])
-        cells = (safe(fault["fault"]), claims, str(fault["errors"]), _seconds(fault["downtime_s"]), slower, recover)
-        lines.append("| " + " | ".join(cells) + " |")
+    targets = [(phase["name"], target) for phase in verdict.get("phases") or [] for target in phase["targets"]]
+    head = "| | phase | of | measure | value | target | samples |\n|---|---|---|---|--:|--:|--:|"
+    lines += _table("Targets", head, (_target(phase, target) for phase, target in targets))
+    head = "| swarm | asked | ready | p50 | p95 | p99 |\n|---|--:|--:|--:|--:|--:|"
+    lines += _table("Servers", head, map(_swarm, statistics.readiness(run)[:_MOST_SWARMS]))
+    head = "| fault | bit | gone | errors | downtime | degradation | time to recover |\n|---|---|---|--:|--:|--:|--:|"
+    lines += _table("Faults", head, map(_fault, verdict.get("faults") or []))
     if verdict.get("checkers"):
-        lines += ["", "## Audit", ""]
-        lines += [
-            f"- {_MARKS[each['verdict']]} {safe(each['question'])} {safe(each['reason'])}"
-            for each in verdict["checkers"]
-        ]
+        checked = (
+            f"{_MARKS[each['verdict']]} {safe(each['question'])} {safe(each['reason'])}" for each in verdict["checkers"]
+        )
+        lines += ["", "## Audit", "", *(f"- {each}" for each in checked)]
     for finding in verdict.get("findings") or []:
-        lines += ["", f"### {safe(finding['code'])}", "", f"{safe(finding['meaning'])} {safe(finding['detail'])}.", ""]
-        shown = finding["objects"][:_MOST_OBJECTS]
-        lines += [
-            f"- {safe(each['type'])} {safe(each['id'])} {safe(each['name'])}: {safe(each['detail'])}" for each in shown
-        ]
-        if len(finding["objects"]) > _MOST_OBJECTS:
-            lines.append(f"- and {len(finding['objects']) - _MOST_OBJECTS} more")
+        lines += _finding(finding)
     return "\n".join(lines) + "\n"
+
+
+def _head(run: Run) -> list[str]:
+    head = banner(run)
+    venue = safe(str(run.document.get("venue") or "cloud not known"))
+    lines = [f"# {head['word']}: {safe(run.name)}", "", safe(head["meaning"]), ""]
+    lines += [f"Exit code {head['code']}, run {safe(run.run_id)}, {venue}.", ""]
+    lines += [f"- {safe(reason)}" for reason in head["reasons"][:_MOST_REASONS]]
+    if len(head["reasons"]) > _MOST_REASONS:
+        lines.append(f"- and {len(head['reasons']) - _MOST_REASONS} more")
+    return lines
+
+
+def _table(title: str, head: str, rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """A headed table; nothing without rows. Cells must be safe already."""
+    texts = ["| " + " | ".join(row) + " |" for row in rows]
+    return ["", f"## {title}", "", head, *texts] if texts else []
+
+
+def _target(phase: str, target: Mapping[str, Any]) -> tuple[str, ...]:
+    of = ", ".join(filter(None, (target["swarm"], target["route"], target["fault"]))) or "all"
+    limit = f"{'at most' if target['bound'] == 'at_most' else 'at least'} {target['limit_shown']}"
+    cells = (phase, of, measure_words(target["measure"]), target["shown"], limit, target["samples"])
+    return (_MARKS[target["verdict"]], *(safe(str(cell)) for cell in cells))
+
+
+def _swarm(swarm: statistics.Readiness) -> tuple[str, ...]:
+    times = (_seconds(swarm.at(q)) for q in (0.5, 0.95, 0.99))
+    return (safe(swarm.swarm), str(swarm.asked), str(len(swarm.ready_s)), *times)
+
+
+def _fault(fault: Mapping[str, Any]) -> tuple[str, ...]:
+    claims = [{True: "yes", False: "**NO**", None: "?"}[fault[key]] for key in ("bit", "gone")]
+    if fault["bit"] and fault.get("doubt"):
+        claims[0] = "**cut short**"
+    recover = "never" if fault["recovered"] is False else _seconds(fault["time_to_recover_s"])
+    figures = (str(fault["errors"]), _seconds(fault["downtime_s"]), factor(fault["degradation"]), recover)
+    return (safe(fault["fault"]), *claims, *figures)
+
+
+def _finding(finding: Mapping[str, Any]) -> list[str]:
+    lines = ["", f"### {safe(finding['code'])}", "", f"{safe(finding['meaning'])} {safe(finding['detail'])}.", ""]
+    for each in finding["objects"][:_MOST_OBJECTS]:
+        lines.append(f"- {safe(each['type'])} {safe(each['id'])} {safe(each['name'])}: {safe(each['detail'])}")
+    if len(finding["objects"]) > _MOST_OBJECTS:
+        lines.append(f"- and {len(finding['objects']) - _MOST_OBJECTS} more")
+    return lines
 
 
 def safe(text: str) -> str:

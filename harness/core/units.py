@@ -1,4 +1,4 @@
-"""Quantities as people write them in an experiment: `50 ms`, `12 s`, `2 min`, `1.5 h`, `64 MiB`, `99.9 %`."""
+"""Quantities as people write them in an experiment: `50 ms`, `12 s`, `2 min`, `1.5 h`, `99.9 %`."""
 
 import re
 

@@ -212,6 +212,15 @@ def test_the_summary_cannot_be_broken_out_of(tmp_path: Path) -> None:
     assert first == r"# FAIL: x \| \<img src=x\> \[click\](javascript:1) \`code\` \# heading"
 
 
+def test_every_table_of_the_summary_has_a_head_and_as_many_cells(failed: Path) -> None:
+    blocks = markdown.render(frames.load(failed)).split("\n\n")
+    tables = [block.splitlines() for block in blocks if block.startswith("|")]
+    assert [table[0].split(" | ")[1] for table in tables] == ["phase", "asked", "bit"]
+    for head, rule, *rows in tables:
+        assert rows
+        assert {len(re.split(r"(?<!\\)\|", line)) for line in (head, rule, *rows)} == {len(head.split("|"))}
+
+
 def test_the_table_fits_its_width_and_carries_no_control_characters(failed: Path) -> None:
     verdict = RunDirectory(failed).read_json("verdict.json")
     verdict["phases"][1]["targets"][0]["route"] = "GET /\x1b[31mred"
