@@ -37,6 +37,6 @@ async def for_each(items: Iterable[T], step: Callable[[T], Awaitable[object]], a
             raise result
 
 
-def in_order(ids: Sequence[int | None]) -> int:
+def rows_at_once(ids: Sequence[int | None]) -> int:
     """How many rows may be written at once so that ids, given by `Database.next_ids`, still show their order."""
     return 1 if None in ids else AT_ONCE

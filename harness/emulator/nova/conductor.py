@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from harness.emulator.database import Database, Statement, in_list
-from harness.emulator.in_flight import for_each, in_order
+from harness.emulator.in_flight import for_each, rows_at_once
 from harness.emulator.messaging import CallContext, RemoteError
 from harness.emulator.nova import instances, quota, states
 from harness.emulator.nova.claims import claim_resources
@@ -155,7 +155,7 @@ class Conductor(ObjectStore):
                 number, row = numbered
                 await cell.execute(instances.INSERT_INSTANCE, **row, id=number)
 
-            await for_each(zip(ids, rows, strict=True), insert, at_once=in_order(ids))
+            await for_each(zip(ids, rows, strict=True), insert, at_once=rows_at_once(ids))
         return created
 
     async def _send(

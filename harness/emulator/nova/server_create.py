@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, select
 
 from harness.emulator.database import Statement
 from harness.emulator.http import ApiError, Caller, require
-from harness.emulator.in_flight import for_each, in_order
+from harness.emulator.in_flight import for_each, rows_at_once
 from harness.emulator.messaging import CallContext
 from harness.emulator.nova import instances, quota, states, validation
 from harness.emulator.nova import server_create_checks as checks
@@ -356,7 +356,7 @@ async def _provision(
         )
 
     try:
-        await for_each(zip(ids, new, strict=True), record, at_once=in_order(ids))
+        await for_each(zip(ids, new, strict=True), record, at_once=rows_at_once(ids))
         if group_uuid is not None:
             group = await database.fetch_one(GET_GROUP, uuid=group_uuid)
             if group is not None:

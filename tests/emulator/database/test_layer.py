@@ -19,7 +19,7 @@ from harness.emulator.database import (
     retry_on_deadlock,
     upsert,
 )
-from harness.emulator.in_flight import for_each, in_order
+from harness.emulator.in_flight import for_each, rows_at_once
 from harness.emulator.settings import DatabaseSettings
 from tests.emulator.database.conftest import Run, servers
 
@@ -75,7 +75,7 @@ def test_rows_that_are_written_at_the_same_time_have_the_order_of_their_ids(run:
         ids = await database.next_ids("servers", 12)
         names = [f"{number:02d}" for number in range(12)]
         backwards = list(zip(ids, names, strict=True))[::-1]
-        at_once = in_order(ids)
+        at_once = rows_at_once(ids)
         if at_once == 1:  # MariaDB numbers rows as they come
             backwards.reverse()
 
