@@ -41,6 +41,8 @@ def locust_user(scenario: type[Scenario]) -> type[User]:
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def _add_arguments(parser: Any) -> None:
+    # Locust's page can start load and asks for no password: on this machine only, unless told otherwise.
+    parser.set_defaults(web_host="127.0.0.1")
     parser.add_argument("--experiment", default="", help="experiment file to run; empty: the one the scenario declares")
     parser.add_argument("--cloud", default="", help="entry of clouds.yaml; empty: what the experiment says")
     parser.add_argument("--admin-cloud", default="", help="entry whose user may read what only an admin may, for audit")

@@ -89,11 +89,13 @@ def test_start_and_stop_in_the_page_each_make_a_run_of_their_own(
         str(experiment),
     ]
     command += ["--cloud", "demo", "--admin-cloud", "admin"]
-    command += ["--web-host", "127.0.0.1", "--web-port", str(port)]
+    command += ["--web-port", str(port)]
     with (tmp_path / "locust.log").open("wb") as log:
         locust = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, env=dict(os.environ))
     try:
         assert "arrivals per second" in eventually(lambda: get(page))
+        with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.2", port), timeout=5):
+            pass  # it is to be reached from this machine's own address alone
         assert get(f"{page}/swarm", {"user_count": "10", "spawn_rate": "10"})["success"]
         eventually(lambda: get(f"{page}/stats/requests")["stats"][:-1])
         assert get(f"{page}/stop", {})["success"]
