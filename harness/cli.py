@@ -98,17 +98,23 @@ def _parser() -> argparse.ArgumentParser:
     stop.add_argument("run", nargs="?", help="run id or directory (default: the only one that runs)")
 
     cloud = commands.add_parser("cloud", help="the bundled cloud by itself")
-    cloud.add_argument("action", choices=("up", "status", "down"))
-    cloud.add_argument("--state", type=Path, metavar="DIR", help="where it keeps its state (default: per user)")
-    cloud.add_argument(
-        "--hypervisors", type=_count, default=1000, metavar="N", help="simulated computes (default: 1000)"
+    actions = cloud.add_subparsers(dest="action", required=True, metavar="ACTION")
+    up = actions.add_parser("up", help="start it; says where its clouds.yaml is")
+    up.add_argument("--hypervisors", type=_count, default=1000, metavar="N", help="simulated computes (default: 1000)")
+    up.add_argument("--time-scale", type=_share, default=1.0, metavar="F", help="0.1: its timers run ten times faster")
+    ports = up.add_mutually_exclusive_group()
+    ports.add_argument(
+        "--port-base",
+        type=_port_base,
+        metavar="N",
+        help="its API ports are N + 5000, 9292, 8778, 8774 and 9696 (default: 20000)",
     )
-    cloud.add_argument(
-        "--time-scale", type=_share, default=1.0, metavar="F", help="0.1: its timers run ten times faster"
-    )
-    cloud.add_argument(
-        "--port-base", type=_port_base, metavar="N", help="its API ports are N + 5000, 9292, 8778, 8774 and 9696"
-    )
+    ports.add_argument("--free-ports", action="store_true", help="its API ports are any that are free")
+    status = actions.add_parser("status", help="what runs of it; 1 when something of it is dead, 3 when nothing runs")
+    down = actions.add_parser("down", help="end it and remove its data")
+    down.add_argument("--keep", action="store_true", help="keep data, settings and logs: the next up goes on with them")
+    for action in (up, status, down):
+        action.add_argument("--state", type=Path, metavar="DIR", help="where it keeps its state (default: per user)")
 
     for name, text in (
         ("report", "write report.html, junit.xml and summary.md of a run anew, from its data alone"),

@@ -4,12 +4,13 @@ import argparse
 import contextlib
 import json
 import secrets
+import shlex
 import socket
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import faults
 from faults.errors import JournalOpen
@@ -26,6 +27,9 @@ from harness.rundir import RunDirectory, RunDirectoryError
 from harness.targets import check_targets, load_targets
 from harness.unfinished import in_doubt
 from harness.venue import Venue, VenueUnavailable
+
+if TYPE_CHECKING:
+    from harness.emulator.settings import Settings
 
 REFUSALS = (ExperimentInvalid, RunDirectoryError, VenueUnavailable, CloudError, JournalOpen)
 
@@ -124,17 +128,42 @@ def stop(options: argparse.Namespace) -> int:
 
 
 def cloud(options: argparse.Namespace) -> int:
-    """`squall cloud up|status|down`: the bundled cloud by itself."""
+    """`squall cloud`: 1 when it could not be done or when something of the cloud is dead, 3 when none runs."""
     from harness.emulator import cloud as emulator
+    from harness.emulator import errors
+    from harness.emulator.status import show
 
-    arguments = [options.action, "--state", str(options.state or private_directory("cloud"))]
-    if options.action == "up":
-        arguments += ["--hypervisors", str(options.hypervisors), "--time-scale", str(options.time_scale)]
-        if options.port_base is not None:
-            arguments += ["--port-base", str(options.port_base)]
-    if options.action == "down":
-        arguments.append("--wipe")
-    return emulator.main(arguments)
+    state = options.state or private_directory("cloud")
+    try:
+        match options.action:
+            case "up":
+                took_s = emulator.up(_settings(options), state)
+                print(f"ready after {took_s:.1f} s")
+                print(f"export OS_CLIENT_CONFIG_FILE={shlex.quote(str(state / 'clouds.yaml'))} OS_CLOUD=demo")
+                return 0
+            case "down":
+                there = emulator.down(state, wipe=not options.keep)
+                print("ended" if there else f"no cloud ran in {state}")
+                return 0
+            case _:
+                return show(state)
+    except errors.CloudError as error:
+        print(f"squall: {error}", file=sys.stderr)
+        return 2 if isinstance(error, errors.CloudRefused) else 1
+
+
+def _settings(options: argparse.Namespace) -> "Settings":
+    from harness.emulator import settings
+    from harness.emulator.preparation import free_port
+
+    found = settings.Settings(
+        time_scale=options.time_scale, hypervisors=settings.HypervisorSettings(count=options.hypervisors)
+    )
+    taken: set[int] = set()
+    base = settings.DEFAULT_PORT_BASE if options.port_base is None else options.port_base
+    for name, port in settings.CONVENTIONAL_PORTS.items():
+        found.ports[name] = free_port(taken) if options.free_ports else base + port
+    return found
 
 
 def report(options: argparse.Namespace) -> int:

@@ -1,34 +1,23 @@
-"""A whole emulated cloud: `up`, `status`, `down` for the command line, `EmbeddedCloud` for the engine and for tests.
+"""A whole emulated cloud: `up` and `down` for one that outlives us, `EmbeddedCloud` for the engine and for tests."""
 
-    python -m harness.emulator.cloud up --state DIR [--hypervisors 20] [--time-scale 0.1] [--free-ports | --port-base N]
-    python -m harness.emulator.cloud status --state DIR
-    python -m harness.emulator.cloud down --state DIR [--wipe]
-
-Exit codes: 0 done; 1 it could not be done, or something of the cloud is dead; 2 usage; 3 (`status`) no cloud runs here.
-"""
-
-import argparse
 import contextlib
 import os
 import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
 from harness import supervise
 from harness.emulator import settings as settings_module
 from harness.emulator.errors import CloudError, CloudRefused
 from harness.emulator.launch import DOWN_WITHIN_S, launch
-from harness.emulator.preparation import free_port, prepare
-from harness.emulator.settings import CONVENTIONAL_PORTS, DEFAULT_PORT_BASE, Settings
-from harness.emulator.status import CloudStatus, ask, show, status
+from harness.emulator.preparation import prepare
+from harness.emulator.settings import Settings
+from harness.emulator.status import CloudStatus, ask, status
 
 
 class EmbeddedCloud:
@@ -165,56 +154,3 @@ def _wipe(state: Path) -> None:
     with contextlib.suppress(postgres.PostgresUnavailable):
         postgres.kept_directory(state, remove=True)
     shutil.rmtree(state, ignore_errors=True)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Entry of `python -m harness.emulator.cloud`."""
-    parser = argparse.ArgumentParser(prog="python -m harness.emulator.cloud")
-    parser.add_argument("do", choices=["up", "status", "down"])
-    parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--hypervisors", type=int, default=20)
-    parser.add_argument("--time-scale", type=float, default=1.0)
-    parser.add_argument("--port-base", type=int, default=DEFAULT_PORT_BASE)
-    parser.add_argument("--free-ports", action="store_true")
-    parser.add_argument("--wipe", action="store_true")
-    options = parser.parse_args(arguments)
-    try:
-        match options.do:
-            case "up":
-                return _up(options)
-            case "down":
-                there = down(options.state, wipe=options.wipe)
-                print("ended" if there else f"no cloud ran in {options.state}")
-                return 0
-            case _:
-                return show(options.state)
-    except CloudRefused as error:
-        print(f"squall: {error}", file=sys.stderr)
-        return 2
-    except CloudError as error:
-        print(f"squall: {error}", file=sys.stderr)
-        return 1
-
-
-def _up(options: argparse.Namespace) -> int:
-    document = {
-        "time_scale": options.time_scale,
-        "hypervisors": {"count": options.hypervisors},
-        "ports": {name: options.port_base + port for name, port in CONVENTIONAL_PORTS.items()},
-    }
-    try:
-        settings = msgspec.convert(document, Settings)
-    except msgspec.ValidationError as error:
-        print(f"squall: {error}", file=sys.stderr)
-        return 2
-    if options.free_ports:
-        taken: set[int] = set()
-        settings.ports = {name: free_port(taken) for name in settings.ports}
-    took_s = up(settings, options.state)
-    print(f"ready after {took_s:.1f} s")
-    print(f"export OS_CLIENT_CONFIG_FILE={shlex.quote(str(options.state / 'clouds.yaml'))} OS_CLOUD=demo")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

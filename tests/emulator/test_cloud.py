@@ -22,6 +22,7 @@ from harness.emulator import cloud as cloud_module
 from harness.emulator import postgres
 from harness.emulator.cloud import EmbeddedCloud
 from harness.emulator.errors import CloudError
+from harness.emulator.preparation import free_port
 from harness.emulator.settings import HypervisorSettings, Settings
 from tests.emulator.waiting import wait_until
 
@@ -244,7 +245,7 @@ def test_nothing_is_left_however_it_ends(state: Path, tmp_path: Path, way: str) 
 
 
 def test_a_lasting_cloud_keeps_its_data_and_can_be_ended_by_anybody(state: Path) -> None:
-    command = [sys.executable, "-m", "harness.emulator.cloud"]
+    command = [sys.executable, "-m", "harness.cli", "cloud"]
 
     def squall(*arguments: str) -> subprocess.CompletedProcess[str]:
         options = [*command, *arguments, "--state", str(state)]
@@ -265,10 +266,10 @@ def test_a_lasting_cloud_keeps_its_data_and_can_be_ended_by_anybody(state: Path)
         second = squall("up", "--hypervisors", "1", "--time-scale", "0.1", "--free-ports")
         assert second.returncode == 0, second.stderr
         assert cloud_module.settings_module.load(state).admin_password == password
-        assert squall("down").returncode == 0
+        assert squall("down", "--keep").returncode == 0
         assert postgres.kept_directory(state) is not None
     finally:
-        assert squall("down", "--wipe").returncode == 0
+        assert squall("down").returncode == 0
     assert not state.exists()
     assert postgres.kept_directory(state) is None
 
@@ -277,7 +278,7 @@ def test_an_occupied_port_is_named_and_nothing_is_started(state: Path) -> None:
     settings = _small()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        settings.ports["nova"] = port
+        settings.ports = {name: free_port({port}) for name in settings.ports} | {"nova": port}
         with pytest.raises(CloudError, match=f"port {port}, wanted for nova, is in use by process {os.getpid()}"):
             cloud_module.up(settings, state)
     assert not state.exists()

@@ -42,7 +42,7 @@ class Site:
     state: Path
 
     def squall(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "harness.emulator.cloud", *arguments, "--state", str(self.state)]
+        command = [sys.executable, "-m", "harness.cli", "cloud", *arguments, "--state", str(self.state)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=150, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -87,12 +87,12 @@ def site() -> Iterator[Site]:
         yield site
         everything = site.everything()
         segment = memory(site.data())
-        site.squall("down")
+        site.squall("down", "--keep")
         assert supervise.wait_gone(everything, 5.0) == []
         assert left_in(site.state) == set()
         assert not is_there(segment)
     finally:
-        site.squall("down", "--wipe")
+        site.squall("down")
         assert not site.state.exists()
         shutil.rmtree(top, ignore_errors=True)
 
@@ -236,7 +236,7 @@ def test_down_after_a_kill_leaves_nothing_either(site: Site) -> None:
     segment, everything = memory(site.data()), site.everything()
     for name in ("database", "proxy"):
         site.recorded(name).signal(signal.SIGKILL)
-    site.squall("down")
+    site.squall("down", "--keep")
     assert supervise.wait_gone(everything, 10.0) == []
     assert left_in(site.state) == set()
     assert not is_there(segment)
