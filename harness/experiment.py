@@ -248,7 +248,8 @@ class Source:
         """`file:line: path: message`, for the nearest element that stands in the text."""
         near = path.replace("[...]", "")
         while near not in self._lines and near != "$":
-            near = re.sub(r"(\.[^.\[]+|\[\d+\]|\[[^\]]*\])$", "", near) or "$"
+            shorter = re.sub(r"(\.[^.\[]+|\[\d+\]|\[[^\]]*\])$", "", near)
+            near = shorter if shorter != near else "$"
         shown = path.removeprefix("$").removeprefix(".")
         return f"{self.file}:{self._lines.get(near, 1)}: " + (f"{shown}: " if shown else "") + message
 
@@ -305,6 +306,9 @@ _Loader.add_implicit_resolver(
 )
 
 
+_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+
+
 def _map_lines(node: yaml.Node, path: str, lines: dict[str, int], file: str) -> None:
     lines[path] = node.start_mark.line + 1
     if len(lines) > _MOST_ELEMENTS:
@@ -314,6 +318,10 @@ def _map_lines(node: yaml.Node, path: str, lines: dict[str, int], file: str) -> 
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
+            if key.tag not in _KEY_TAGS:
+                got = key.value if isinstance(key, yaml.ScalarNode) else "a list or mapping"
+                where = f"{file}:{key.start_mark.line + 1}"
+                raise ExperimentInvalid(f"{where}: wanted a word as key, in quotes if it looks like none; got {got}")
             name = str(key.value)
             if name in seen:
                 raise ExperimentInvalid(f"{file}:{key.start_mark.line + 1}: key '{name}' is given twice")

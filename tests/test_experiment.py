@@ -49,6 +49,16 @@ def test_the_plan_has_absolute_times() -> None:
         ("hypervisors: 10", "hypervisors: many", "bad.yaml:3: cloud.emulator.hypervisors: wanted 'int'; got 'many'"),
         ("version: 1", "version: 2", "bad.yaml:1: version: wanted 1; got 2"),
         ("name: small", "name: small\nname: big", "bad.yaml:3: key 'name' is given twice"),
+        (
+            "name: small",
+            "name: small\n3: big",
+            "bad.yaml:3: wanted a word as key, in quotes if it looks like none; got 3",
+        ),
+        (
+            "name: small",
+            "name: small\non: big",
+            "bad.yaml:3: wanted a word as key, in quotes if it looks like none; got on",
+        ),
         ("measure: response_p95", "measure: p95", "wanted one of response_p95"),
         ("at_most: 500 ms", "at_most: 500", "wanted a duration"),
         ("at_most: 500 ms", "at_least: 1 s, at_most: 500 ms", "exactly one of 'at_most' and 'at_least'"),
