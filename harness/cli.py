@@ -11,6 +11,7 @@ from pathlib import Path
 
 _PACKAGES = ("faults", "harness", "locustfiles", "reports")
 _USAGE = 2
+_SERVICE_TYPES = ("identity", "image", "placement", "compute", "network")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--admin-cloud", metavar="NAME", help="entry whose user may read what only an admin may (audit)")
     run.add_argument("--targets", type=Path, metavar="FILE", help="what faults may touch there, docs/real-clouds.md")
+    _add_backends(run)
     run.add_argument("--run-dir", type=Path, metavar="DIR", help="new directory for this run (default: runs/NAME-TIME)")
     run.add_argument("--seed", type=int, help="instead of the experiment's")
     run.add_argument(
@@ -102,6 +104,16 @@ def _parser() -> argparse.ArgumentParser:
     up = actions.add_parser("up", help="start it; says where its clouds.yaml is")
     up.add_argument("--hypervisors", type=_count, default=1000, metavar="N", help="simulated computes (default: 1000)")
     up.add_argument("--time-scale", type=_share, default=1.0, metavar="F", help="0.1: its timers run ten times faster")
+    _add_backends(up)
+    up.add_argument(
+        "--api",
+        type=_processes,
+        default={},
+        metavar="SERVICE=N,...",
+        help="API processes of their own, 4 request slots each: compute=2,network=1 (default: one for all)",
+    )
+    for name in ("conductors", "schedulers", "agents"):
+        up.add_argument(f"--{name}", type=_few, default=1, metavar="N", help=f"processes of {name} (default: 1)")
     ports = up.add_mutually_exclusive_group()
     ports.add_argument(
         "--port-base",
@@ -113,7 +125,11 @@ def _parser() -> argparse.ArgumentParser:
     status = actions.add_parser("status", help="what runs of it; 1 when something of it is dead, 3 when nothing runs")
     down = actions.add_parser("down", help="end it and remove its data")
     down.add_argument("--keep", action="store_true", help="keep data, settings and logs: the next up goes on with them")
-    for action in (up, status, down):
+    stop = actions.add_parser("stop", help="end one of its processes until it is restarted")
+    restart = actions.add_parser("restart", help="kill one of its processes and start it again; waits until it serves")
+    for action in (stop, restart):
+        action.add_argument("name", help="as status shows it")
+    for action in (up, status, down, stop, restart):
         action.add_argument("--state", type=Path, metavar="DIR", help="where it keeps its state (default: per user)")
 
     for name, text in (
@@ -142,6 +158,44 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("schema", help="JSON Schema of experiment files, for editors")
     commands.add_parser("version", help="version and commit")
     return parser
+
+
+def _add_backends(command: argparse.ArgumentParser) -> None:
+    servers = command.add_argument_group("servers of the bundled cloud", "default: PostgreSQL and a broker of its own")
+    servers.add_argument(
+        "--database",
+        default=os.environ.get("SQUALL_DATABASE"),
+        metavar="URL",
+        help="mysql:// or postgresql://USER:PASSWORD@HOST:PORT/PREFIX; rather in SQUALL_DATABASE, others see commands",
+    )
+    servers.add_argument(
+        "--broker",
+        default=os.environ.get("SQUALL_BROKER"),
+        metavar="URL",
+        help="amqp://USER:PASSWORD@HOST:PORT/VHOST; rather in SQUALL_BROKER",
+    )
+    servers.add_argument(
+        "--broker-management", type=_port, metavar="PORT", help="of RabbitMQ's management API (default: 15672)"
+    )
+
+
+def _processes(text: str) -> dict[str, int]:
+    """`compute=2,network=1`; the services by their types in the catalog."""
+    found: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, count = part.partition("=")
+        if name not in _SERVICE_TYPES or name in found or not count.isdigit() or not 1 <= int(count) <= 64:
+            raise argparse.ArgumentTypeError(
+                f"wanted SERVICE=N,... of {', '.join(_SERVICE_TYPES)}, N from 1 to 64; got {part!r}"
+            )
+        found[name] = int(count)
+    return found
+
+
+def _few(text: str) -> int:
+    if text.isdigit() and 1 <= int(text) <= 64:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"wanted a number from 1 to 64; got {text!r}")
 
 
 def _port(text: str) -> int:

@@ -48,12 +48,12 @@ def run(options: argparse.Namespace) -> int:
     if options.cloud is not None:
         experiment.cloud = Cloud(name=options.cloud, admin=options.admin_cloud or experiment.cloud.admin)
     if options.targets is not None:
-        if experiment.cloud.emulator is not None:
+        if experiment.cloud.emulator is not None and not (options.database or options.broker):
             raise ExperimentInvalid("wanted --cloud beside --targets: the bundled cloud brings its own targets")
         experiment.targets = {**experiment.targets, **load_targets(options.targets)}
     check_targets(experiment.targets, options.targets or options.experiment)
     plan = make_plan(source)
-    venue = Venue(experiment.cloud, experiment)
+    venue = Venue(experiment.cloud, experiment, _backends(options))
     check_faults(source, plan, venue.known_targets())
     _check_free(options.metrics_port)
     if options.dry_run:
@@ -131,7 +131,7 @@ def cloud(options: argparse.Namespace) -> int:
     """`squall cloud`: 1 when it could not be done or when something of the cloud is dead, 3 when none runs."""
     from harness.emulator import cloud as emulator
     from harness.emulator import errors
-    from harness.emulator.status import show
+    from harness.emulator.status import ask, show
 
     state = options.state or private_directory("cloud")
     try:
@@ -145,6 +145,9 @@ def cloud(options: argparse.Namespace) -> int:
                 there = emulator.down(state, wipe=not options.keep)
                 print("ended" if there else f"no cloud ran in {state}")
                 return 0
+            case "stop" | "restart":
+                ask(state, {"do": options.action, "name": options.name})
+                return 0
             case _:
                 return show(state)
     except errors.CloudError as error:
@@ -157,13 +160,39 @@ def _settings(options: argparse.Namespace) -> "Settings":
     from harness.emulator.preparation import free_port
 
     found = settings.Settings(
-        time_scale=options.time_scale, hypervisors=settings.HypervisorSettings(count=options.hypervisors)
+        time_scale=options.time_scale,
+        hypervisors=settings.HypervisorSettings(count=options.hypervisors),
+        conductors=options.conductors,
+        schedulers=options.schedulers,
+        computes=options.agents,
+        networks=options.agents,
     )
+    found.give_processes(options.api)
+    _backends(options)(found)
     taken: set[int] = set()
     base = settings.DEFAULT_PORT_BASE if options.port_base is None else options.port_base
     for name, port in settings.CONVENTIONAL_PORTS.items():
         found.ports[name] = free_port(taken) if options.free_ports else base + port
     return found
+
+
+def _backends(options: argparse.Namespace) -> "Callable[[Settings], None]":
+    """What puts a cloud on the servers that were given by URL. Raises: ExperimentInvalid."""
+    from harness.emulator import backends
+
+    def put(settings: "Settings") -> None:
+        try:
+            if options.database:
+                backends.use_database(settings, options.database)
+        except ValueError as error:
+            raise ExperimentInvalid(f"--database or SQUALL_DATABASE: {error}") from error
+        try:
+            if options.broker:
+                backends.use_broker(settings, options.broker, options.broker_management)
+        except ValueError as error:
+            raise ExperimentInvalid(f"--broker or SQUALL_BROKER: {error}") from error
+
+    return put
 
 
 def report(options: argparse.Namespace) -> int:

@@ -43,13 +43,18 @@ class Venue:
     """The cloud under test, as a run needs it: entered once, usable while inside.
 
     Args: cloud: either the bundled cloud or an entry of clouds.yaml. experiment: for seed, time scale, client level and
-    the targets that faults may touch.
+    the targets that faults may touch. backends: puts the bundled cloud on a database and a broker that are there.
     """
 
-    def __init__(self, cloud: Cloud, experiment: Experiment) -> None:
+    def __init__(
+        self, cloud: Cloud, experiment: Experiment, backends: Callable[[Settings], None] = lambda _: None
+    ) -> None:
         self._level = experiment.client.level
         self._given_targets = experiment.targets
-        self._settings = _emulator_settings(cloud.emulator, experiment) if cloud.emulator is not None else None
+        self._settings: Settings | None = None
+        if cloud.emulator is not None:
+            self._settings = _emulator_settings(cloud.emulator, experiment)
+            backends(self._settings)
         self._entry = "demo" if cloud.emulator is not None else cloud.name
         self._admin_entry = "admin" if cloud.emulator is not None else cloud.admin
         self._logs: Path | None = None
@@ -76,14 +81,17 @@ class Venue:
     def describe(self) -> str:
         """In one line for people."""
         if self._settings is not None:
-            count, scale = self._settings.hypervisors.count, self._settings.time_scale
-            return f"bundled cloud, {count} hypervisors, PostgreSQL and embedded broker, time scale {scale:g}"
+            settings = self._settings
+            database = "MariaDB" if settings.database.dialect == "mysql" else "PostgreSQL"
+            broker = "embedded broker" if settings.broker.embedded else "RabbitMQ"
+            count, scale = settings.hypervisors.count, settings.time_scale
+            return f"bundled cloud, {count} hypervisors, {database} and {broker}, time scale {scale:g}"
         return f"cloud '{self._entry}'"
 
     def known_targets(self) -> dict[str, dict[str, Any]]:
         """Fault targets by name, as far as they are known before the cloud is entered: enough to validate a plan."""
         if self._settings is not None:
-            return {**_PROMISED_TARGETS, **self._given_targets}
+            return _merged(_promised_targets(self._settings), self._given_targets)
         return self._targets(_running_emulator())
 
     def keep_logs(self, directory: Path) -> None:
@@ -149,7 +157,7 @@ class Venue:
         return dict(answer.json())
 
     def _targets(self, state: Path | None) -> dict[str, dict[str, Any]]:
-        return {**(embedded_targets(state) if state is not None else {}), **self._given_targets}
+        return _merged(embedded_targets(state) if state is not None else {}, self._given_targets)
 
     def _start_emulator(self, settings: Settings, stack: ExitStack) -> None:
         _remove_orphans()
@@ -207,19 +215,26 @@ def _emulator_sources(settings: Settings) -> list[Source]:
     ]
 
 
-def _promised(name: str, protocol: str) -> dict[str, Any]:
-    """What the bundled cloud will offer for a target, with addresses that do not exist yet."""
+def _promised_targets(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What the bundled cloud will offer for targets, with addresses that do not exist yet."""
     token = {"env": "SQUALL_TOKEN"}
-    return {
-        "kind": name,
-        "link": {"control": "127.0.0.1:1", "name": name, "token": token},
-        "process": {"pid_file": "pids.json", "name": name},
-        "restart": {"supervisor": "127.0.0.1:1", "name": name, "token": token},
-        "probe": {"protocol": protocol, "address": "127.0.0.1:1"},
-    }
+    protocols = {"database": settings.database.dialect, "broker": "amqp"}
+    found: dict[str, dict[str, Any]] = {}
+    for name, where in (("database", settings.database), ("broker", settings.broker)):
+        found[name] = {
+            "kind": name,
+            "link": {"control": "127.0.0.1:1", "name": name, "token": token},
+            "probe": {"protocol": protocols[name], "address": "127.0.0.1:1"},
+        }
+        if where.embedded:
+            found[name]["process"] = {"pid_file": "pids.json", "name": name}
+            found[name]["restart"] = {"supervisor": "127.0.0.1:1", "name": name, "token": token}
+    return found
 
 
-_PROMISED_TARGETS = {"database": _promised("database", "postgresql"), "broker": _promised("broker", "amqp")}
+def _merged(ours: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Targets of a file complete those that the bundled cloud brings: how a server that is not its own is stopped."""
+    return {name: {**ours.get(name, {}), **given.get(name, {})} for name in {**ours, **given}}
 
 
 def _remove_orphans() -> None:

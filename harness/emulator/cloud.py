@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from harness import supervise
+from harness.emulator import backends
 from harness.emulator import settings as settings_module
 from harness.emulator.errors import CloudError, CloudRefused
 from harness.emulator.launch import DOWN_WITHIN_S, launch
@@ -65,7 +66,7 @@ class EmbeddedCloud:
         self.settings = settings_module.load(self.state)
 
     def close(self) -> None:
-        """End everything and remove the data. Safe to repeat."""
+        """End everything and remove the data. Safe to repeat. Raises: CloudError when data on another server stays."""
         if self._process is None:
             return
         os.close(self._parent_end)
@@ -75,6 +76,7 @@ class EmbeddedCloud:
             self._process.kill()  # its guardian ends the rest
             self._process.wait()
         self._process = None
+        backends.forget(self.settings)
 
     @property
     def clouds_yaml(self) -> Path:
@@ -132,8 +134,8 @@ def up(settings: Settings, state: Path) -> float:
 def down(state: Path, *, wipe: bool = False) -> bool:
     """End the cloud of a state directory, however it is. Returns whether there was anything to end.
 
-    Args: wipe: remove the state directory too, with all data.
-    Raises: CloudError when a process would not end.
+    Args: wipe: remove the state directory too, with all data, and what it has on servers of others.
+    Raises: CloudError when a process would not end, or such a server does not answer.
     """
     entries = supervise.PidFile.read(state / "pids.json")
     was_there = any(entry.alive for entry in entries)
@@ -144,6 +146,8 @@ def down(state: Path, *, wipe: bool = False) -> bool:
     if left:
         raise CloudError(f"still there: {', '.join(f'{process.name} (pid {process.pid})' for process in left)}")
     if wipe:
+        with contextlib.suppress(OSError, ValueError):
+            backends.forget(settings_module.load(state))
         _wipe(state)
     return was_there
 

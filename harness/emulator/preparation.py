@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import supervise
-from harness.emulator import local_sockets
+from harness.emulator import backends, local_sockets
 from harness.emulator import settings as settings_module
 from harness.emulator.errors import CloudError, CloudRefused
 from harness.emulator.settings import CONVENTIONAL_PORTS, Settings
@@ -32,9 +32,13 @@ def prepare(settings: Settings, state: Path, *, fixed_ports: bool) -> None:
         _end_leftovers(state)
         if fixed_ports:
             _check_ports(settings)
+        former = _former(state)
+        is_kept = former is not None and _is_same_server(settings, former)
+        backends.check(settings, kept=is_kept)
         _make_directories(state)
-        with contextlib.suppress(OSError, ValueError):
-            _keep_secrets(settings, settings_module.load(state))
+        if former is not None:
+            _keep_secrets(settings, former)
+        settings.database.is_fresh = not is_kept
         settings.fill_secrets()
         settings.glance.filesystem_store_datadir = settings.glance.filesystem_store_datadir or str(state / "images")
         _fill_ports(settings, fixed_ports=fixed_ports)
@@ -179,6 +183,21 @@ def _end_leftovers(state: Path) -> None:
         raise CloudError(f"a former run's {left[0].name} (pid {left[0].pid}) does not end")
     for name in ("control.json", "pids.json"):
         (state / name).unlink(missing_ok=True)
+
+
+def _former(state: Path) -> Settings | None:
+    """The settings of the cloud that was here before."""
+    with contextlib.suppress(OSError, ValueError):
+        return settings_module.load(state)
+    return None
+
+
+def _is_same_server(settings: Settings, former: Settings) -> bool:
+    ours, theirs = settings.database, former.database
+    if ours.embedded or theirs.embedded:
+        return ours.embedded and theirs.embedded
+    places = [(each.dialect, each.server_host, each.server_port, each.prefix) for each in (ours, theirs)]
+    return places[0] == places[1]
 
 
 def _keep_secrets(settings: Settings, former: Settings) -> None:

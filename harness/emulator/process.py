@@ -139,7 +139,8 @@ async def _start_role(runtime: Runtime, name: str, role: str, closing: contextli
         if hasattr(module, "start"):
             _closes(closing, await module.start(runtime, app))
         server = HttpServer(app)
-        await server.listen(runtime.settings.host, runtime.settings.ports[service])
+        is_shared = len(runtime.settings.hosting(service)) > 1
+        await server.listen(runtime.settings.host, runtime.settings.ports[service], shared=is_shared)
         closing.push_async_callback(server.close)
 
 

@@ -8,11 +8,14 @@ The file holds the cloud's secrets: it is written with mode 0600.
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+TYPES = {"identity": "keystone", "image": "glance", "placement": "placement", "compute": "nova", "network": "neutron"}
+OWN_SLOTS = 4  # of a process that serves one service: uwsgi's threads
 SERVICES = ("keystone", "glance", "placement", "nova", "neutron")
 DATABASES = ("keystone", "glance", "nova_api", "nova_cell0", "nova_cell1", "placement", "neutron")
 CONVENTIONAL_PORTS = {"keystone": 5000, "glance": 9292, "placement": 8778, "nova": 8774, "neutron": 9696}
@@ -39,6 +42,7 @@ class DatabaseSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     user: str = "squall"
     password: str = ""
     embedded: bool = True
+    is_fresh: bool = False  # what a cloud that is no more left in databases of these names goes first
     prefix: str = ""  # put before every database name, so that several clouds can share one server
     max_pool_size: AtLeastOne = 5
     max_overflow: Count = 50
@@ -252,6 +256,20 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             missing = sorted(set(failing).difference(self.hypervisors.hosts()))
             if missing:
                 raise ValueError(f"nova.spawn_failure.hosts: no hypervisor is named {', '.join(missing)}")
+
+    def give_processes(self, counts: Mapping[str, int]) -> None:
+        """Give services, by their types, so many API processes of their own; one is left for all others."""
+        own = {TYPES[kind]: count for kind, count in counts.items()}
+        rest = [service for service in SERVICES if service not in own]
+        self.api = {"api": rest} if rest else {}
+        for service, count in own.items():
+            self.services[service] = SlotSettings(slots=OWN_SLOTS, queue=self.slots(service).queue)
+            for number in range(1, count + 1):
+                self.api[f"{service}-api" if number == 1 else f"{service}-api-{number}"] = [service]
+
+    def hosting(self, service: str) -> list[str]:
+        """Names of the API processes that serve it."""
+        return [name for name, services in self.api.items() if service in services]
 
     def scaled(self, seconds: float) -> float:
         """A duration of the real control plane, in this cloud's seconds."""

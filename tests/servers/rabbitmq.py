@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from harness.emulator.settings import BrokerSettings
 from tests.servers.processes import Processes, accepts, port, program, unprivileged
@@ -105,7 +105,12 @@ def virtual_host() -> Iterator[str]:
         _manage("DELETE", f"vhosts/{name}")
 
 
-def _manage(method: str, path: str, body: object = None) -> None:
+def queues(virtual_host: str) -> list[str]:
+    """Names of the queues of a virtual host."""
+    return [str(queue["name"]) for queue in _manage("GET", f"queues/{quote(virtual_host, safe='')}")]
+
+
+def _manage(method: str, path: str, body: object = None) -> Any:
     where = settings()
     login = base64.b64encode(f"{where.user}:{where.password}".encode()).decode()
     request = urllib.request.Request(
@@ -114,8 +119,8 @@ def _manage(method: str, path: str, body: object = None) -> None:
         {"Authorization": f"Basic {login}", "Content-Type": "application/json"},
         method=method,
     )
-    with urllib.request.urlopen(request, timeout=30):
-        pass
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.loads(response.read() or b"null")
 
 
 def _scripts() -> Path | None:

@@ -76,8 +76,12 @@ class HttpServer:
         self._state = ServerState()
         self._server: asyncio.Server | None = None
 
-    async def listen(self, host: str, port: int) -> int:
-        """Bind and accept. Returns the port (that of `port=0`). Raises: OSError naming the address."""
+    async def listen(self, host: str, port: int, *, shared: bool = False) -> int:
+        """Bind and accept. Returns the port (that of `port=0`).
+
+        Args: shared: other processes of ours listen there too, and the kernel deals connections out to all.
+        Raises: OSError naming the address.
+        """
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
@@ -86,6 +90,7 @@ class HttpServer:
                 port,
                 backlog=BACKLOG,
                 reuse_address=True,
+                reuse_port=shared,
                 family=socket.AF_INET6 if ":" in host else socket.AF_INET,
             )
         except OSError as error:

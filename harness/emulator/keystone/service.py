@@ -23,7 +23,6 @@ from harness.emulator.runtime import Runtime
 _KEYS = Statement(select(schema.fernet_key).order_by(schema.fernet_key.c.id.desc()))
 _CACHED_TOKENS = 20_000
 _CACHE_S = 600.0  # keystone's [cache] expiration_time
-_CACHE_SHARED_S = 1.0  # several processes: nothing tells the others about a write, so a short life
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +85,8 @@ class Keystone:
         self.revocations = Revocations(database, int(self.settings.token_expiration_s * 1e6))
         self._sealer: TokenSealer | None = None
         self._cache: dict[str, _Cached] = {}
-        hosting = [process for process, services in runtime.settings.api.items() if "keystone" in services]
-        self._cache_s = runtime.settings.scaled(_CACHE_S) if len(hosting) == 1 else _CACHE_SHARED_S
+        self._is_alone = len(runtime.settings.hosting("keystone")) == 1
+        self._cache_s = runtime.settings.scaled(_CACHE_S)
 
     # -- tokens --------------------------------------------------------------------------------------------------
 
@@ -105,11 +104,17 @@ class Keystone:
         self.grants.forget()
         self.catalog.forget()
 
+    def _forget_unless_alone(self) -> None:
+        """Nothing tells this process what another one wrote."""
+        if not self._is_alone:
+            self.forget()
+
     async def issue(self, token: Token) -> tuple[str, Principal]:
         """Seal a token and say what it grants.
 
         Raises: ApiError 401 when it would grant nothing.
         """
+        self._forget_unless_alone()
         principal = await self.principal(token)
         text = (await self.sealer()).seal(token)
         self._keep(text, principal)
@@ -122,6 +127,7 @@ class Keystone:
         """
         if not text:
             raise faults.token_not_found("No token in the request")
+        self._forget_unless_alone()
         cached = self._cache.get(text)
         clock = asyncio.get_running_loop().time()
         if cached is not None and cached.until > clock:

@@ -64,6 +64,7 @@ class Connection(asyncio.Protocol):
         self.frame_max = amqp.FRAME_MAX
         self.closed: asyncio.Future[Exception] = self.loop.create_future()
         self.is_blocked = False
+        self.server_properties: dict[str, object] = {}
         self._is_paused = False
         self._opened: asyncio.Future[None] = self.loop.create_future()
         self._channels: dict[int, Channel] = {}
@@ -260,6 +261,7 @@ class Connection(asyncio.Protocol):
             self._end(ConnectionLost("closed by us"))
 
     def _start(self, method: commands.Connection.Start) -> None:
+        self.server_properties = dict(method.server_properties)
         properties = {
             "product": "squall",
             "platform": "Python",

@@ -40,7 +40,8 @@ class Placement:
         self.projects = Lookup(self.database, schema.projects, "external_id")
         self.users = Lookup(self.database, schema.users, "external_id")
         self.aggregates = Lookup(self.database, schema.placement_aggregates, "uuid")
-        self.stock = Stock(self.database, self.classes, self.traits)
+        is_shared = len(runtime.settings.hosting("placement")) > 1
+        self.stock = Stock(self.database, self.classes, self.traits, is_shared=is_shared)
 
     async def find_provider(self, uuid: str) -> Row | None:
         row: Row | None = await self.database.fetch_one(PROVIDER, uuid=uuid)

@@ -1,8 +1,9 @@
 """What every provider has and how much of it is used, kept in memory for allocation candidates.
 
 The database is asked before every answer, but only about providers that were written since the last one: each write
-names them when it ends, whatever its end was. That suffices because one process serves placement, so no other writes
-its tables. To read and render a thousand providers anew for each server costs a hundred times as much.
+names them when it ends, whatever its end was. That suffices where one process serves placement, so that no other writes
+its tables; where several do, all providers are read each time. To read and render a thousand of them anew for each
+server costs a hundred times as much.
 """
 
 import asyncio
@@ -88,9 +89,9 @@ class Provider:
 
 
 class Stock:
-    """All providers, in order of their ids."""
+    """All providers, in order of their ids. Args: is_shared: other processes write the tables, too."""
 
-    def __init__(self, database: Database, classes: Lookup, traits: Lookup) -> None:
+    def __init__(self, database: Database, classes: Lookup, traits: Lookup, *, is_shared: bool = False) -> None:
         self.providers: dict[int, Provider] = {}
         self.class_names: Mapping[int, str] = {}
         self._database = database
@@ -99,6 +100,7 @@ class Stock:
         self._ids: dict[str, int] = {}
         self._trait_lists: dict[str | None, str] = {None: ""}
         self._views: dict[object, View] = {}
+        self._is_shared = is_shared
         self._is_loaded = False
         self._reload_at = math.inf
         self._written: set[str] = set()
@@ -154,7 +156,7 @@ class Stock:
         now = asyncio.get_running_loop().time()
         if now >= self._reload_at:
             self._is_loaded, self._reload_at = False, math.inf
-        is_whole, self._is_loaded = not self._is_loaded, True
+        is_whole, self._is_loaded = self._is_shared or not self._is_loaded, True
         self._doubted = {uuid: until for uuid, until in self._doubted.items() if until > now}
         wanted, self._written = self._written | self._doubted.keys(), set()
         try:
@@ -201,6 +203,7 @@ class Stock:
                 del self.providers[identity], self._ids[uuid]
                 for view in self._views.values():
                     view.forget(identity)
+        changed = {one: provider for one, provider in changed.items() if self.providers.get(one) != provider}
         last = next(reversed(self.providers), 0)
         is_sorted = all(identity in self.providers or identity > last for identity in changed)
         self.providers |= changed
