@@ -12,7 +12,7 @@ from harness.emulator.database.errors import (
     DBTimeout,
 )
 from harness.emulator.database.layer import Database, Transaction
-from harness.emulator.database.retry import retry_on_deadlock
+from harness.emulator.database.retry import wrap_db_retry
 from harness.emulator.database.statement import Statement, in_list, upsert
 from harness.emulator.database.together import Together
 
@@ -31,6 +31,6 @@ __all__ = [
     "Together",
     "Transaction",
     "in_list",
-    "retry_on_deadlock",
     "upsert",
+    "wrap_db_retry",
 ]

@@ -1,17 +1,20 @@
 """`Database`: what the services call. One pool, one statement, one round trip."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Integer, bindparam, func, literal_column, select
 
 from harness.emulator.database.connections import Connection, MariadbConnection, PostgresConnection, Row
-from harness.emulator.database.errors import DBError
+from harness.emulator.database.errors import DBDeadlock, DBError
 from harness.emulator.database.pool import Pool
+from harness.emulator.database.retry import wrap_db_retry
 from harness.emulator.database.statement import Compiled, Statement
 from harness.emulator.settings import DatabaseSettings
 
+T = TypeVar("T")
 CONNECT_TIMEOUT_S = 10.0  # PyMySQL's default
 
 
@@ -26,6 +29,8 @@ class Database:
         self.dialect = settings.dialect
         self.pool = Pool(settings, self._connect, scale=scale)
         self._settings = settings
+        self._scale = scale
+        self._dice = random.Random()  # of pauses between retries only, which must differ between processes
         self._connect_timeout_s = max(1.0, CONNECT_TIMEOUT_S * scale)
 
     async def fetch(self, stmt: Statement, /, **params: Any) -> list[Row]:
@@ -55,6 +60,17 @@ class Database:
     async def execute(self, stmt: Statement, /, **params: Any) -> int:
         """Run one statement and commit it, in one round trip. Returns the number of rows matched."""
         return await self._write(stmt.compiled(self.dialect, params), params)
+
+    async def execute_retried(self, stmt: Statement, /, **params: Any) -> int:
+        """As `execute`, by a function that nova or placement decorate: see `retried`."""
+        return await self.retried(lambda: self.execute(stmt, **params))
+
+    async def retried(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Run the call again, five times at most, when it was the victim of a deadlock.
+
+        Source: `wrap_db_retry(max_retries=5, retry_on_deadlock=True)` in nova.db.main.api and placement.objects.
+        """
+        return await wrap_db_retry(call, again=(DBDeadlock,), max_retries=5, scale=self._scale, dice=self._dice)
 
     async def execute_many(self, stmt: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
         """One statement for many rows, in one transaction. All rows must have the same keys."""

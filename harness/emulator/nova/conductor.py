@@ -153,7 +153,7 @@ class Conductor(ObjectStore):
 
             async def insert(numbered: tuple[int | None, dict[str, Any]], cell: Database = cell) -> None:
                 number, row = numbered
-                await cell.execute(instances.INSERT_INSTANCE, **row, id=number)
+                await cell.execute_retried(instances.INSERT_INSTANCE, **row, id=number)
 
             await for_each(zip(ids, rows, strict=True), insert, at_once=rows_at_once(ids))
         return created
@@ -184,7 +184,7 @@ class Conductor(ObjectStore):
             await cell.execute_many(INSERT_TAGS, [{"resource_id": uuid, "tag": tag} for tag in sorted(set(tags))])
         if not await instances.HAND_OVER.run(self.cells.api, uuid=uuid, cell_id=cell_id):
             # Deleted between the first loop and here; the instance goes too.
-            await cell.execute(instances.DESTROY_INSTANCE, uuid=uuid, now=utcnow_iso())
+            await cell.execute_retried(instances.DESTROY_INSTANCE, uuid=uuid, now=utcnow_iso())
             await self._free(uuid)
             return
         chosen, *alternates = host_list
@@ -282,7 +282,7 @@ class Conductor(ObjectStore):
             if uuid not in wanted:
                 await self.cells.api.execute(instances.DELETE_MAPPING, uuid=uuid)
                 continue
-            await cell0.execute(instances.INSERT_INSTANCE, **row)
+            await cell0.execute_retried(instances.INSERT_INSTANCE, **row)
             await self.cells.api.execute(instances.MAP_TO_CELL, uuid=uuid, cell_id=CELL0_ID)
             await cell0.execute(instances.INSERT_FAULT, **fault_row(uuid, error))
             await instances.save(cell0, uuid, {"vm_state": states.ERROR, "task_state": None})

@@ -206,14 +206,17 @@ async def save(
         wanted = list(expected_task_state)  # type: ignore[call-overload]
         shape = "list+none" if None in wanted else "list"
         parameters["b_expected"] = [state for state in wanted if state is not None]
+    table: Table | None = None
     if network_info is not None:
-        parameters["b_network_info"] = network_info
-        return await _save_along(database, names, shape, instance_info_caches, parameters)
-    if event is not None:
+        parameters["b_network_info"], table = network_info, instance_info_caches
+    elif event is not None:
         parameters.update({f"e_{name}": event[name] for name in _EVENT_COLUMNS})
-        return await _save_along(database, names, shape, instance_actions_events, parameters)
-    statement = Statement.for_shape(("instance_save", names, shape), lambda: _save(names, shape))
-    return await database.execute(statement, **parameters)
+        table = instance_actions_events
+    if table is None:
+        statement = Statement.for_shape(("instance_save", names, shape), lambda: _save(names, shape))
+        return await database.execute_retried(statement, **parameters)
+    along = table
+    return await database.retried(lambda: _save_along(database, names, shape, along, parameters))
 
 
 def save_info_cache(dialect: str) -> Any:

@@ -116,14 +116,15 @@ class ObjectStore:
             return await self._save_instance(objinst["uuid"], objinst["changes"], network_info, event, **(kwargs or {}))
         if kind == "InstanceInfoCache.save":
             info = objinst["changes"]["network_info"]
-            await SAVE_INFO_CACHE.run(self.cell, b_uuid=objinst["uuid"], b_network_info=info, b_now=utcnow_iso())
+            saved = {"b_uuid": objinst["uuid"], "b_network_info": info, "b_now": utcnow_iso()}
+            await self.cell.retried(lambda: SAVE_INFO_CACHE.run(self.cell, **saved))
             return None
         if kind == "Instance.destroy":
-            return await self.cell.execute(records.DESTROY_INSTANCE, uuid=objinst["uuid"], now=utcnow_iso())
+            return await self.cell.execute_retried(records.DESTROY_INSTANCE, uuid=objinst["uuid"], now=utcnow_iso())
         if kind == "InstanceFault.create":
             return await self.cell.execute(records.INSERT_FAULT, **objinst["changes"])
         if kind == "InstanceActionEvent.event_finish":
-            return await self.cell.execute(INSERT_EVENT, **objinst["changes"])
+            return await self.cell.execute_retried(INSERT_EVENT, **objinst["changes"])
         if kind == "ServiceList.save":
             return await self._report(objinst["hosts"])
         if kind == "ComputeNodeList.save":
@@ -165,7 +166,7 @@ class ObjectStore:
         if self._coalesces:
             self._reports.update(hosts)
         else:
-            await self.cell.execute(REPORT_MANY, hosts=hosts, now=utcnow_iso_micro())
+            await self.cell.execute_retried(REPORT_MANY, hosts=hosts, now=utcnow_iso_micro())
 
     async def _write_reports(self) -> None:
         interval_s = min(REPORTS_GATHERED_S, self.runtime.scaled(self.runtime.settings.nova.report_interval_s) / 4)
@@ -175,13 +176,13 @@ class ObjectStore:
                 continue
             hosts, self._reports = sorted(self._reports), set()
             try:
-                await self.cell.execute(REPORT_MANY, hosts=hosts, now=utcnow_iso_micro())
+                await self.cell.execute_retried(REPORT_MANY, hosts=hosts, now=utcnow_iso_micro())
             except DBError as error:
                 log.error("reports of %d computes are lost: %s", len(hosts), error)
 
     async def _save_nodes(self, rows: list[dict[str, Any]]) -> None:
         now = utcnow_iso()
-        await self.cell.execute_many(SAVE_NODE, [{**row, "now": now} for row in rows])
+        await self.cell.retried(lambda: self.cell.execute_many(SAVE_NODE, [{**row, "now": now} for row in rows]))
 
     async def _register(self, nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Service, compute node and host mapping of each host; returns what each uses already."""

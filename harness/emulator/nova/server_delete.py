@@ -29,7 +29,7 @@ async def delete_server(api: ComputeApi, req: Any, uuid: str, *, forced: bool = 
             return
         row = found
         if not row["host"]:
-            await api.cells.by_id[cell_id].execute(instances.DESTROY_HOSTLESS, uuid=uuid, now=utcnow_iso())
+            await api.cells.by_id[cell_id].execute_retried(instances.DESTROY_HOSTLESS, uuid=uuid, now=utcnow_iso())
             await _forget(api, uuid)
             return
     if cell_id is None:
@@ -68,7 +68,7 @@ async def _delete_while_booting(api: ComputeApi, uuid: str) -> bool:
     # which is that of the only cell.
     cell_id = await api.cells.api.fetch_value(instances.GET_MAPPING, uuid=uuid)
     cell = api.cells.by_id[CELL1_ID if cell_id is None else cell_id]
-    await cell.execute(instances.DESTROY_HOSTLESS, uuid=uuid, now=utcnow_iso())
+    await cell.execute_retried(instances.DESTROY_HOSTLESS, uuid=uuid, now=utcnow_iso())
     return True
 
 
@@ -98,4 +98,4 @@ async def _delete_locally(api: ComputeApi, cell_id: int, uuid: str) -> None:
     database = api.cells.by_id[cell_id]
     await api.save(cell_id, uuid, {"vm_state": states.DELETED, "task_state": None, "terminated_at": utcnow_iso()})
     await api.cells.api.execute(instances.QUEUE_FOR_DELETE, uuid=uuid)
-    await database.execute(instances.DESTROY_INSTANCE, uuid=uuid, now=utcnow_iso())
+    await database.execute_retried(instances.DESTROY_INSTANCE, uuid=uuid, now=utcnow_iso())

@@ -65,6 +65,8 @@ class ServiceRecord:
         while True:
             await asyncio.sleep(interval_s)
             try:
-                await self._database.execute(REPORT, b_host=self.host, b_binary=self.binary, now=utcnow_iso_micro())
+                await self._database.execute_retried(
+                    REPORT, b_host=self.host, b_binary=self.binary, now=utcnow_iso_micro()
+                )
             except DBError as error:
                 log.error("report of %s failed: %s", self.binary, error)

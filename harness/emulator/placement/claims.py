@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, literal, select, union_all, update
 
-from harness.emulator.database import DBDuplicateEntry, Statement, Transaction, in_list, retry_on_deadlock
+from harness.emulator.database import DBDuplicateEntry, Statement, Transaction, in_list
 from harness.emulator.placement import schema
 from harness.emulator.placement.service import GenerationConflict, Placement, Row, bump
 
@@ -118,14 +118,13 @@ async def set_claims(placement: Placement, claims: list[Claim]) -> None:
     """
     for _ in range(CONFLICT_RETRIES):
         try:
-            await _set_once(placement, claims)
+            await placement.database.retried(lambda: _set_once(placement, claims))
             return
         except GenerationConflict:
             continue
     raise GenerationConflict
 
 
-@retry_on_deadlock(max_retries=5)
 async def _set_once(placement: Placement, claims: list[Claim]) -> None:
     held: list[Any] = []
     existing = [claim.uuid for claim in claims if claim.consumer is not None]

@@ -1,6 +1,8 @@
 """The thin layer on real servers: statements, transactions, errors."""
 
 import asyncio
+import itertools
+import random
 from typing import Any
 
 import pytest
@@ -16,8 +18,8 @@ from harness.emulator.database import (
     DBError,
     Statement,
     in_list,
-    retry_on_deadlock,
     upsert,
+    wrap_db_retry,
 )
 from harness.emulator.in_flight import for_each, rows_at_once
 from harness.emulator.settings import DatabaseSettings
@@ -220,7 +222,6 @@ def test_the_victim_of_a_deadlock_is_run_again(run: Run) -> None:
         meet = asyncio.Barrier(2)
         runs: list[str] = []
 
-        @retry_on_deadlock(max_retries=3)
         async def both(first: str, second: str) -> None:
             runs.append(first)
             async with database.transaction() as transaction:
@@ -229,7 +230,7 @@ def test_the_victim_of_a_deadlock_is_run_again(run: Run) -> None:
                     await meet.wait()
                 await transaction.execute(BUMP, uuid=second)
 
-        await asyncio.gather(both("a", "b"), both("b", "a"))
+        await asyncio.gather(database.retried(lambda: both("a", "b")), database.retried(lambda: both("b", "a")))
         assert len(runs) == 3
         rows = [await database.fetch_one(GET, uuid=uuid) for uuid in "ab"]
         assert [row["count"] for row in rows if row is not None] == [2, 2]
@@ -237,17 +238,40 @@ def test_the_victim_of_a_deadlock_is_run_again(run: Run) -> None:
     run(body)
 
 
-def test_retries_are_bounded() -> None:
+def test_retries_are_bounded_and_their_pauses_grow_as_those_of_oslo_db() -> None:
+    began: list[float] = []
+
+    async def scenario() -> None:
+        async def never() -> None:
+            began.append(asyncio.get_running_loop().time())
+            raise DBDeadlock("again and again")
+
+        dice = random.Random(1)
+        with pytest.raises(DBDeadlock):
+            await wrap_db_retry(never, again=(DBDeadlock,), max_retries=3, scale=0.01, dice=dice)
+
+    asyncio.run(scenario())
+    pauses = [after - before for before, after in itertools.pairwise(began)]
+    expected = random.Random(1)
+    wanted = [1.0, expected.uniform(0, 2), expected.uniform(0, 4)]
+    assert [pause >= want * 0.01 for pause, want in zip(pauses, wanted, strict=True)] == [True] * 3
+    assert sum(pauses) < sum(wanted) * 0.01 + 1.0
+
+
+@pytest.mark.parametrize("error", [DBConnectionError, DBDuplicateEntry, DBError])
+def test_what_is_no_deadlock_is_not_taken_up(error: type[DBError]) -> None:
     calls: list[int] = []
 
-    @retry_on_deadlock(max_retries=2)
-    async def never() -> None:
+    async def once() -> None:
         calls.append(1)
-        raise DBDeadlock("again and again")
+        raise error("no")
 
-    with pytest.raises(DBDeadlock):
-        asyncio.run(never())
-    assert len(calls) == 3
+    async def scenario() -> None:
+        with pytest.raises(error):
+            await wrap_db_retry(once, again=(DBDeadlock,), max_retries=3, dice=random.Random(1))
+
+    asyncio.run(scenario())
+    assert calls == [1]
 
 
 def test_nobody_there_is_a_connection_error(server: DatabaseSettings) -> None:
