@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--targets", type=Path, metavar="FILE", help="what faults may touch there, docs/real-clouds.md")
     _add_backends(run)
     run.add_argument("--run-dir", type=Path, metavar="DIR", help="new directory for this run (default: runs/NAME-TIME)")
-    run.add_argument("--seed", type=int, help="instead of the experiment's")
+    run.add_argument("--seed", type=_seed, metavar="N", help="instead of the experiment's")
     run.add_argument(
         "--metrics-port", type=_port, default=0, metavar="PORT", help="Prometheus on loopback (default: any)"
     )
@@ -196,6 +196,12 @@ def _few(text: str) -> int:
     if text.isdigit() and 1 <= int(text) <= 64:
         return int(text)
     raise argparse.ArgumentTypeError(f"wanted a number from 1 to 64; got {text!r}")
+
+
+def _seed(text: str) -> int:
+    if text.isdigit() and int(text) < 2**63:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"wanted a whole number from 0 to 2^63 - 1; got {text!r}")
 
 
 def _port(text: str) -> int:

@@ -16,12 +16,13 @@ import faults
 from faults.errors import JournalOpen
 from faults.places import private_directory
 from harness import checkers
+from harness.checkers import registry
 from harness.cloud import janitor, session
 from harness.cloud.errors import CloudError
 from harness.control import Link, connect
 from harness.experiment import Cloud, ExperimentInvalid, json_schema, load
 from harness.fingerprint import fingerprint
-from harness.plan import check_faults, check_scenarios, make_plan
+from harness.plan import check_expected, check_faults, check_scenarios, make_plan
 from harness.progress import Progress
 from harness.rundir import RunDirectory, RunDirectoryError
 from harness.targets import check_targets, load_targets
@@ -45,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
     experiment = source.experiment
     if options.seed is not None:
         experiment.seed = options.seed
+    if options.admin_cloud is not None and options.cloud is None and experiment.cloud.emulator is not None:
+        raise ExperimentInvalid("wanted --cloud beside --admin-cloud: the bundled cloud has its own administrator")
     if options.cloud is not None:
         experiment.cloud = Cloud(name=options.cloud, admin=options.admin_cloud or experiment.cloud.admin)
     if options.targets is not None:
@@ -55,9 +58,10 @@ def run(options: argparse.Namespace) -> int:
     plan = make_plan(source)
     venue = Venue(experiment.cloud, experiment, _backends(options))
     check_faults(source, plan, venue.known_targets())
+    check_expected(source, registry.codes())
     _check_free(options.metrics_port)
     if options.dry_run:
-        check_scenarios(source, plan)
+        check_scenarios(source, plan)  # last: it takes a second or two
         print(json.dumps(plan, indent=2))
         return 0
     if still_open := faults.open_faults():
@@ -252,7 +256,12 @@ def clean(options: argparse.Namespace) -> int:
         raise ExperimentInvalid("wanted a run directory, or --mark and --cloud; see: squall clean --help")
     if not mark.startswith("squall-"):
         raise ExperimentInvalid(f"wanted a mark that begins with 'squall-', as every run's does; got {mark!r}")
-    left = janitor.clean(session.connect(entry), mark, say=print, dry_run=options.dry_run, quiet_s=quiet_s)
+    with contextlib.closing(session.connect(entry)) as connection:
+        try:
+            connection.project_id  # noqa: B018 - logs in
+        except Exception as error:
+            raise CloudError(f"cloud '{entry}' cannot be used: {error}; see that it is up, then clean again") from error
+        left = janitor.clean(connection, mark, say=print, dry_run=options.dry_run, quiet_s=quiet_s)
     if not left and not options.dry_run:
         print(f"nothing with the mark {mark} is left")
     for resource in left:

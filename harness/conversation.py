@@ -86,12 +86,14 @@ class Conversation:
             self._handle(link, message)
 
     def listen_calmly(self, wait_s: float) -> bool:
-        """`listen` once the load is over: what would have ended that is only noted. Returns whether there was any."""
+        """`listen` once the load is over: an interrupt is only noted. Returns whether there was any."""
         try:
             self.listen(wait_s)
-        except (Interrupted, Aborted):
+        except Interrupted:
             self.interrupted = True
             return True
+        except Aborted:  # limits are limits of the load, and there is none any more
+            pass
         return False
 
     def await_ready(self, roles: set[str], children: Children, deadline_s: float) -> None:

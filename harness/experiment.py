@@ -8,7 +8,7 @@ JSON Schema.
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, get_args
+from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin
 
 import msgspec
 import yaml
@@ -127,7 +127,7 @@ class Objective(Part):
     measure: Annotated[
         str,
         Meta(
-            pattern=r"^(((response|service|ready|gone)_p\d{1,2}(\.\d+)?)|success_ratio|availability|throughput|downtime"
+            pattern=r"^(((response|service|ready|gone)_p(?!0+(\.0+)?$)\d{1,2}(\.\d+)?)|success_ratio|availability|throughput|downtime"
             r"|time_to_recover|degradation|headroom)$"
         ),
     ]
@@ -152,6 +152,19 @@ class Objective(Part):
     @property
     def is_time(self) -> bool:
         return "_p" in self.measure or self.measure in ("downtime", "time_to_recover")
+
+    @property
+    def is_better_high(self) -> bool:
+        return self.measure in ("success_ratio", "availability", "throughput", "headroom")
+
+    @property
+    def selectors(self) -> tuple[str, ...]:
+        """Which of `route`, `swarm` and `fault` choose what is measured; the others would be ignored."""
+        if self.measure in ("downtime", "time_to_recover", "degradation"):
+            return ("fault",)
+        if self.measure == "headroom":
+            return ()
+        return ("swarm",) if self.measure.startswith(("ready", "gone")) else ("route", "swarm")
 
 
 class Limits(Part):
@@ -268,7 +281,7 @@ def _plain_words(message: str, value: object, path: str) -> str:
         return f"key '{field[1]}' is missing"
     if "matching regex" in message and "response" in message:
         message = f"Expected one of {', '.join(MEASURES)}"
-    elif ("matching regex" in message and "min|h" in message) or path.endswith(".for"):
+    elif ("matching regex" in message and "min|h" in message) or _last(path) in _keys_of(Duration):
         message = "Expected a duration with its unit (us, ms, s, min, h), such as '12 s'"
     elif "matching regex" in message:
         message = "Expected letters, digits, spaces, '.', '_' and '-', 63 at most"
@@ -277,19 +290,54 @@ def _plain_words(message: str, value: object, path: str) -> str:
     elif message.startswith("Invalid value"):
         message = f"Expected one of {', '.join(kind.__struct_config__.tag for kind in get_args(Arrivals))}"
     if message.startswith("Invalid enum value"):
-        message = "Expected a word of those that docs/experiments.md lists"
+        message = f"Expected one of {', '.join(map(str, _words(_last(path))))}"
+    message = re.sub(r"`(object|array|str|int|float|bool)( \| null)?`", lambda kind: _KINDS[kind[1]], message)
     message = re.sub(r"^Expected (.*?)(, got .*)?$", r"wanted \1", message).replace("`", "'")
     return f"{message}; got {value!r}"
 
 
+_KINDS = {
+    "object": "keys with values",
+    "array": "a list",
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+}
+
+
+def _last(path: str) -> str:
+    """The key at the end of msgspec's path."""
+    return re.split(r"[.\[]", path.removesuffix("[...]"))[-1]
+
+
+def _fields() -> list[tuple[str, Any]]:
+    """Key and type of everything that an experiment may say."""
+    parts = list(Part.__subclasses__())
+    return [(field.encode_name, field.type) for part in parts for field in msgspec.structs.fields(part)]
+
+
+def _keys_of(kind: Any) -> set[str]:
+    """The keys whose values are of a type, or of that or nothing."""
+    return {key for key, each in _fields() if each == kind or kind in get_args(each)}
+
+
+def _words(key: str) -> tuple[Any, ...]:
+    """What a key may say that has a closed list of words."""
+    return next((get_args(each) for name, each in _fields() if name == key and get_origin(each) is Literal), ())
+
+
 def _keys() -> list[str]:
     """All keys that an experiment may have somewhere."""
-    return sorted({field.encode_name for part in Part.__subclasses__() for field in msgspec.structs.fields(part)})
+    return sorted({key for key, _ in _fields()})
 
 
 def _value_at(raw: Any, path: str) -> object:
-    """The value that msgspec's path such as `$.phases[0].for` leads to; None when it leads nowhere."""
-    for key, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
+    """The value that msgspec's path such as `$.phases[0].for` leads to; None when it leads nowhere.
+
+    `[...]` stands for a key that msgspec does not tell: the whole mapping is shown then.
+    """
+    for key, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path.partition("[...]")[0]):
         try:
             raw = raw[int(index)] if index else raw[key]
         except (KeyError, IndexError, TypeError):

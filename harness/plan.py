@@ -9,6 +9,7 @@ import math
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from harness.experiment import Burst, Closed, Constant, ExperimentInvalid, Poiss
 _SETTLE_S = 150.0
 _STUCK_AFTER_S = 130.0
 _PLUG_TIMEOUT_S = 300.0  # nova's vif_plugging_timeout: so long may a host wait for its ports, then the build fails
+_TOO_SHORT = "the experiment is too short to be able to fail this: "
 _FAULT_KEYS = ("fault", "target", "after", "for", "follows")
 
 
@@ -64,7 +66,6 @@ def _plan(source: Source) -> dict[str, Any]:
         "expect": msgspec.to_builtins(experiment.expect) if experiment.expect else None,
     }
     plan["slos"] = _objectives(source, plan)
-    _check_sizes(source, plan)
     return plan
 
 
@@ -204,22 +205,53 @@ def check_faults(source: Source, plan: dict[str, Any], targets: dict[str, dict[s
                 f"{fault['fault']} can destroy data of '{fault['target']}'; to permit it add to the experiment: "
                 f"allow: [{fault['fault']}]",
             )
+    for i, name in enumerate(source.experiment.allow):
+        if name not in faults.catalogue():
+            source.refuse(f"$.allow[{i}]", _unknown(name, faults.catalogue()))
     for problem in faults.validate(plan["faults"], targets):
         raise_at = next((f["where"] for f in plan["faults"] if problem.startswith(f["id"])), "$.phases")
         source.refuse(raise_at, problem)
 
 
+def check_expected(source: Source, codes: Collection[str]) -> None:
+    """Checks what a drill expects. Raises: ExperimentInvalid for a finding that no checker reports."""
+    for i, name in enumerate(source.experiment.expect.findings if source.experiment.expect else ()):
+        if name not in codes:
+            source.refuse(f"$.expect.findings[{i}]", _unknown(name, codes))
+
+
 def check_scenarios(source: Source, plan: dict[str, Any]) -> None:
     """Checks scenarios and their options, in a process of its own: scenarios import Locust, which changes its process.
 
-    Raises: ExperimentInvalid for an unknown scenario, and for an option that it does not have.
+    Adds `servers_each` to the plan's swarms: how many servers one journey may have at once.
+    Raises: ExperimentInvalid for an unknown scenario, for an option that it does not have or a value it cannot have,
+    and for a load that the safety limits do not permit or that is too little for the objectives to be missed.
     """
     command = [sys.executable, "-m", "harness.swarm", "check"]
     asked = subprocess.run(command, input=json.dumps(plan), capture_output=True, text=True, timeout=60, check=False)
     if asked.returncode != 0:
         raise ExperimentInvalid(f"scenarios cannot be loaded: {asked.stderr.strip()[-1000:]}")
-    for number, problem in json.loads(asked.stdout):
-        source.refuse(f"$.swarms[{number}]", problem)
+    for number, answer in enumerate(json.loads(asked.stdout)):
+        if answer["problem"]:
+            source.refuse(f"$.swarms[{number}]", answer["problem"])
+        plan["swarms"][number]["servers_each"] = answer["servers_each"]
+    check_load(source, plan)
+
+
+def check_load(source: Source, plan: dict[str, Any]) -> None:
+    """Checks the load of a plan whose swarms have `servers_each`.
+
+    Raises: ExperimentInvalid when its bursts pass limits.max_servers, or when it is too little to miss an objective.
+    """
+    bursts = [swarm for swarm in plan["swarms"] if swarm["arrivals"]["kind"] == "burst"]
+    servers = sum(swarm["arrivals"]["count"] * swarm["servers_each"] for swarm in bursts)
+    if servers > source.experiment.limits.max_servers:
+        got = source.experiment.limits.max_servers
+        source.refuse(
+            "$.limits.max_servers", f"wanted at least the {servers} servers that the bursts ask for; got {got}"
+        )
+    for i, objective in enumerate(plan["slos"]):
+        _check_samples(source, f"$.slos[{i}]", objective, plan)
 
 
 def _objectives(source: Source, plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -236,10 +268,18 @@ def _objectives(source: Source, plan: dict[str, Any]) -> list[dict[str, Any]]:
             source.refuse(f"{where}.swarm", _unknown(slo.swarm, [swarm.name for swarm in experiment.swarms]))
         if slo.fault is not None and slo.fault not in {fault["fault"] for fault in plan["faults"]}:
             source.refuse(f"{where}.fault", _unknown(slo.fault, [fault["fault"] for fault in plan["faults"]]))
+        for name in {"route", "swarm", "fault"}.difference(slo.selectors):
+            if getattr(slo, name) is not None:
+                can = " and ".join(f"'{each}'" for each in slo.selectors) or "phases only"
+                source.refuse(f"{where}.{name}", f"{slo.measure} is chosen by {can}; '{name}' would be ignored")
         try:
             limit = slo.limit()
         except ValueError as error:
             source.refuse(where, str(error))
+        if slo.is_better_high and (slo.at_least is None or limit <= 0):
+            source.refuse(where, f"wanted 'at_least' and more than zero for {slo.measure}: it could not be missed else")
+        if not slo.is_better_high and slo.at_most is None:
+            source.refuse(where, f"wanted 'at_most' for {slo.measure}: it could not be missed else")
         objective = {
             "measure": slo.measure,
             "phase": slo.phase,
@@ -254,23 +294,29 @@ def _objectives(source: Source, plan: dict[str, Any]) -> list[dict[str, Any]]:
     return objectives
 
 
+def _check_samples(source: Source, where: str, objective: dict[str, Any], plan: dict[str, Any]) -> None:
+    """Refuses a percentile of fewer samples than it has a meaning for: in its phase, or for `*` in every phase."""
+    measure = objective["measure"]
+    match = re.search(r"_p([\d.]+)$", measure)
+    if match is None:
+        return
+    wanted = math.ceil(1 / max(1 - float(match[1]) / 100, 1e-9) - 1e-9)
+    swarms = [swarm for swarm in plan["swarms"] if objective["swarm"] in (None, swarm["name"])]
+    phases = [phase for phase in plan["phases"] if objective["phase"] in (phase["name"], "*")]
+    phases = [phase for phase in phases if phase["kind"] != "warm-up"]
+    expected = max((sum(_expected(swarm, phase) for swarm in swarms) for phase in phases), default=0.0)
+    if expected < wanted:
+        in_phase = f"'{objective['phase']}'" if objective["phase"] != "*" else "at least one phase"
+        source.refuse(
+            where,
+            f"{_TOO_SHORT}wanted at least {wanted} samples for {measure} in {in_phase}; "
+            f"the plan gives about {expected:.0f}; lengthen the phase or raise the rate",
+        )
+
+
 def _check_can_fail(source: Source, where: str, objective: dict[str, Any], plan: dict[str, Any]) -> None:
     """Refuses an objective that this run is too short to miss."""
     measure, limit = objective["measure"], objective["limit"]
-    too_short = "the experiment is too short to be able to fail this: "
-    if match := re.search(r"_p([\d.]+)$", measure):
-        wanted = math.ceil(1 / max(1 - float(match[1]) / 100, 1e-9) - 1e-9)
-        for phase in plan["phases"]:
-            if objective["phase"] not in (phase["name"], "*") or phase["kind"] == "warm-up":
-                continue
-            swarms = [s for s in plan["swarms"] if objective["swarm"] in (None, s["name"])]
-            expected = sum(_expected(swarm, phase) for swarm in swarms)
-            if objective["phase"] != "*" and expected < wanted:
-                source.refuse(
-                    where,
-                    f"{too_short}wanted at least {wanted} samples for {measure} in '{phase['name']}'; "
-                    f"the plan gives about {expected:.0f}; lengthen the phase or raise the rate",
-                )
     if measure == "time_to_recover":
         for k, fault in enumerate(plan["faults"]):
             if objective["fault"] not in (None, fault["fault"]):
@@ -281,12 +327,12 @@ def _check_can_fail(source: Source, where: str, objective: dict[str, Any], plan:
             if left_ns <= limit:
                 source.refuse(
                     where,
-                    f"{too_short}wanted more than {format_ns(limit)} of load after {fault['id']}; "
+                    f"{_TOO_SHORT}wanted more than {format_ns(limit)} of load after {fault['id']}; "
                     f"the plan gives {format_ns(left_ns)}",
                 )
     if measure in ("degradation", "time_to_recover") and not any(p["kind"] == "baseline" for p in plan["phases"]):
         source.refuse(
-            where, f"{too_short}{measure} is measured against the run's baseline; add a phase of kind 'baseline'"
+            where, f"{_TOO_SHORT}{measure} is measured against the run's baseline; add a phase of kind 'baseline'"
         )
 
 
@@ -296,32 +342,13 @@ def _expected(swarm: dict[str, Any], phase: dict[str, Any]) -> float:
     arrivals = swarm["arrivals"]
     if arrivals["kind"] == "burst":
         inside = phase["start_ns"] <= swarm["start_ns"] < phase["end_ns"]
-        each = int(swarm["options"].get("servers", 1)) if swarm["scenario"] == "burst" else 1
-        return float(arrivals["count"] * each) if inside else 0.0
+        return float(arrivals["count"] * max(1, swarm["servers_each"])) if inside else 0.0
     if overlap_ns <= 0:
         return 0
     if arrivals["kind"] == "closed":
         return math.inf
     rate = float(arrivals["rate"] if "rate" in arrivals else (arrivals["from"] + arrivals["to"]) / 2)
     return float(rate * overlap_ns / 1e9)
-
-
-def _check_sizes(source: Source, plan: dict[str, Any]) -> None:
-    servers = 0
-    for i, swarm in enumerate(plan["swarms"]):
-        if swarm["scenario"] != "burst":
-            continue  # to other scenarios the word may mean another thing
-        asked = swarm["options"].get("servers", 1)
-        if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
-            source.refuse(f"$.swarms[{i}].options.servers", f"wanted a whole number of one or more; got {asked!r}")
-        if swarm["arrivals"]["kind"] == "burst":
-            servers += swarm["arrivals"]["count"] * asked
-    if servers > source.experiment.limits.max_servers:
-        source.refuse(
-            "$.limits.max_servers",
-            f"wanted at least the {servers} servers that the bursts ask for; "
-            f"got {source.experiment.limits.max_servers}",
-        )
 
 
 def _unknown(name: str, known: Any) -> str:

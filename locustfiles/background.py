@@ -16,17 +16,27 @@ class Background(Scenario):
     name = "background"
     experiment = "experiments/background.yaml"
     options: ClassVar = {
-        "token": 2,  # weights; 0 leaves a read out
-        "servers": 20,
-        "server": 30,
-        "flavors": 8,
-        "images": 8,
-        "networks": 10,
-        "ports": 12,
-        "limits": 6,
-        "quota": 4,
+        "token": 2.0,  # weights; 0 leaves a read out
+        "servers": 20.0,
+        "server": 30.0,
+        "flavors": 8.0,
+        "images": 8.0,
+        "networks": 10.0,
+        "ports": 12.0,
+        "limits": 6.0,
+        "quota": 4.0,
         "page": 20,  # how long the lists are
     }
+
+    def check(self) -> None:
+        weights = [name for name in self.options if name != "page"]
+        for name in weights:
+            if self.option[name] < 0:
+                self.refuse(name, "a weight, not below zero")
+        if not any(self.option[name] for name in weights):
+            self.refuse(weights[0], "one weight above zero")
+        if self.option["page"] < 1:
+            self.refuse("page", "a whole number of one or more")
 
     def prepare(self, api: Api) -> None:
         self.project = api.cloud.project_id
@@ -43,7 +53,7 @@ class Background(Scenario):
             "quota": lambda user: compute.quotas(user.api, self.project),
         }
         self.reads = [read for name, read in reads.items() if self.option[name] > 0]
-        self.weights = [float(self.option[name]) for name in reads if self.option[name] > 0]
+        self.weights = [self.option[name] for name in reads if self.option[name] > 0]
 
     def journey(self, user: Journey) -> None:
         (read,) = user.random.choices(self.reads, self.weights)

@@ -25,6 +25,13 @@ class Burst(Scenario):
         "delete": False,
     }
 
+    def check(self) -> None:
+        if self.option["servers"] < 1:
+            self.refuse("servers", "a whole number of one or more")
+
+    def servers_each(self) -> int:
+        return int(self.option["servers"])
+
     def prepare(self, api: Api) -> None:
         self.choice: Choice = choose(api, self.option)
 

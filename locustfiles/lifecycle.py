@@ -14,11 +14,18 @@ class Lifecycle(Scenario):
     experiment = "experiments/lifecycle.yaml"
     options: ClassVar = {"flavor": None, "image": None, "network": None, "think_s": 0.0}
 
+    def check(self) -> None:
+        if self.option["think_s"] < 0:
+            self.refuse("think_s", "seconds, not below zero")
+
+    def servers_each(self) -> int:
+        return 1
+
     def prepare(self, api: Api) -> None:
         self.choice: Choice = choose(api, self.option)
 
     def journey(self, user: Journey) -> None:
-        think_s = float(self.option["think_s"])
+        think_s = self.option["think_s"]
         (server,) = user.create_servers(1, **self.choice.server())
         user.wait([server])
         self.verify(user, server.resource_id or "", "ACTIVE")

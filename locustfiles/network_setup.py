@@ -13,12 +13,16 @@ class NetworkSetup(Scenario):
     experiment = "experiments/network-setup.yaml"
     options: ClassVar = {"keep_s": 0.0}
 
+    def check(self) -> None:
+        if self.option["keep_s"] < 0:
+            self.refuse("keep_s", "seconds, not below zero")
+
     def journey(self, user: Journey) -> None:
         made: list[tuple[Any, str]] = []
         try:
             with user.operation("network.setup", user.name) as setup:
                 self.build(user, setup, made)
-            user.pause(float(self.option["keep_s"]))
+            user.pause(self.option["keep_s"])
         finally:
             self.take_down(user, made)
 

@@ -108,6 +108,7 @@ def _scenario(state: Path, ending: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # under nohup it is ignored
     )
 
 

@@ -52,6 +52,11 @@ def checkers() -> list[Checker]:
     return [found[name] for name in sorted(found)]
 
 
+def codes() -> set[str]:
+    """Names of all findings that may be reported."""
+    return {code.name for checker in checkers() for code in (*checker.codes, FOREIGN_RESIDUE)}
+
+
 def ask(checker: Checker, history: History) -> Answer:
     """One checker's answer. A checker that lacks data or crashes is unknown, with the reason; it never passes."""
     try:

@@ -177,6 +177,8 @@ def _codes(
     for made in arrivals:
         if made.lost:
             holds(UNKNOWN, f"{made.lost} of {made.planned} planned arrivals of '{made.swarm}' were lost with a worker")
+        if made.open:
+            holds(UNKNOWN, f"{made.open} journeys of '{made.swarm}' had not ended when the drain was over")
         if made.broken:
             holds(UNKNOWN, f"{made.broken} journeys of '{made.swarm}' broke in the scenario itself; see worker-*.log")
     for problem in history.problems:

@@ -66,14 +66,12 @@ def problems_of(cloud: Cloud, plan: Mapping[str, Any], *, now_s: Callable[[], fl
 
 
 def servers_wanted(plan: Mapping[str, Any]) -> int:
-    """The most servers the plan can ask for at once: its bursts, together, and never above its own limit."""
+    """The most servers the plan asks for at once: its bursts, one journey of each other swarm, at most its limit."""
     total = 0
     for swarm in plan["swarms"]:
         arrivals = swarm["arrivals"]
-        if swarm["scenario"] == "burst" and arrivals["kind"] == "burst":
-            total += int(arrivals["count"]) * int((swarm.get("options") or {}).get("servers", 1))
-        elif swarm["scenario"] == "lifecycle":
-            total += 1
+        at_once = int(arrivals["count"]) if arrivals["kind"] == "burst" else 1
+        total += at_once * int(swarm["servers_each"])
     limit = (plan.get("limits") or {}).get("max_servers")
     return min(total, int(limit)) if limit else total
 

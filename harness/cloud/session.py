@@ -5,8 +5,10 @@ endpoints and user agent kept ready: `connection.compute.get(...)` at the price 
 bytes; the level stands in every report. Anything unusual falls through to openstacksdk and keystoneauth unchanged.
 """
 
+import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import keystoneauth1.exceptions
@@ -106,6 +108,8 @@ def connect(
     """
     if level not in LEVELS:
         raise CloudError(f"client level: wanted one of {', '.join(LEVELS)}, got {level!r}")
+    if named := clouds_file or os.environ.get("OS_CLIENT_CONFIG_FILE"):
+        _check_file(Path(named), is_told=clouds_file is None)
     try:
         config = OpenStackConfig(
             config_files=None if clouds_file is None else [clouds_file],
@@ -126,6 +130,31 @@ def connect(
             cloud_region.config["api_timeout"] = timeout_s
     sdk = openstack.connection.Connection(config=cloud_region)
     return Cloud(sdk, name=cloud_name or cloud_region.name, level=level, region=cloud_region.region_name)
+
+
+def _check_file(path: Path, *, is_told: bool) -> None:
+    """openstacksdk passes over a clouds.yaml that it cannot read, and then knows no cloud.
+
+    Args: is_told: the environment names it. Raises: CloudError with file, line, wanted and got.
+    """
+    why = f"{path}{' (from OS_CLIENT_CONFIG_FILE)' if is_told else ''}"
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise CloudError(f"{why}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CloudError(f"{why}: wanted UTF-8 text; got byte {error.object[error.start]:#x}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark is not None else ""
+        raise CloudError(f"{why}: {line}not YAML: {getattr(error, 'problem', None) or error}") from error
+    clouds = document.get("clouds") if isinstance(document, dict) else None
+    if not isinstance(clouds, dict):
+        raise CloudError(f"{why}: wanted a key 'clouds' with the clouds by name; got {type(document).__name__}")
+    for name, entry in clouds.items():
+        auth = entry.get("auth", {}) if isinstance(entry, dict) else None
+        if not isinstance(auth, dict) or not isinstance(auth.get("auth_url", ""), str):
+            raise CloudError(f"{why}: cloud '{name}': wanted 'auth' with auth_url and more; got {type(entry).__name__}")
 
 
 def auth_url(name: str, clouds_file: str | None = None) -> str | None:

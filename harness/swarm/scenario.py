@@ -6,11 +6,12 @@ A scenario is found by the name of its file, or, from other people's packages, b
 
 import importlib
 import importlib.metadata
+import math
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import gevent
 
@@ -36,7 +37,8 @@ class NotServed(Exception):
 class Scenario:
     """One kind of journey. One object per worker and swarm: `prepare` once, then `journey` for every arrival.
 
-    experiment: the file a plain `locust -f` runs. options: names and defaults; others are refused.
+    experiment: the file a plain `locust -f` runs. options: names and defaults; others are refused, and values of
+    another type than the default's (None: a text).
     """
 
     name: ClassVar[str]
@@ -48,7 +50,22 @@ class Scenario:
         if unknown:
             known = ", ".join(sorted(self.options)) or "none"
             raise ScenarioError(f"scenario {self.name}: unknown option {unknown[0]!r}; it has {known}")
+        for name, value in options.items():
+            if wanted := _unlike(self.options[name], value):
+                raise ScenarioError(f"scenario {self.name}: option {name!r}: wanted {wanted}; got {value!r}")
         self.option: dict[str, Any] = {**self.options, **options}
+        self.check()
+
+    def check(self) -> None:
+        """Look at what the options say, before anything is sent. Raises: ScenarioError."""
+
+    def servers_each(self) -> int:
+        """How many servers one journey may have at once: safety limits and quotas are compared with it."""
+        return 0
+
+    def refuse(self, option: str, wanted: str) -> NoReturn:
+        """Raises: ScenarioError, for `check`."""
+        raise ScenarioError(f"scenario {self.name}: option {option!r}: wanted {wanted}; got {self.option[option]!r}")
 
     def prepare(self, api: Api) -> None:
         """Look up what all journeys need. Runs before the load; its requests are not recorded."""
@@ -246,6 +263,22 @@ def experiment_path(scenario: type[Scenario]) -> Path:
     """The experiment a scenario declares, beside the packages or as given."""
     given = Path(scenario.experiment)
     return given if given.is_absolute() else Path(__file__).resolve().parents[2] / given
+
+
+def _unlike(default: object, value: object) -> str:
+    """What was wanted instead of a value that is not of the default's type; "" when it is."""
+    match default:
+        case bool():
+            return "" if isinstance(value, bool) else "true or false"
+        case int():
+            return "" if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+        case float():
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            return "" if is_number and math.isfinite(value) else "a number, without a unit"  # type: ignore[arg-type]
+        case str() | None:
+            return "" if isinstance(value, str) or (default is None and value is None) else "a text"
+        case _:
+            return ""
 
 
 def _slug(name: str) -> str:

@@ -104,13 +104,13 @@ def test_what_bears_a_mark() -> None:
 
 
 def plan(**swarm: object) -> dict[str, object]:
-    burst = {"scenario": "burst", "arrivals": {"kind": "burst", "count": 1}, "options": {"servers": 3}} | swarm
+    burst = {"scenario": "burst", "arrivals": {"kind": "burst", "count": 1}, "servers_each": 3} | swarm
     return {"swarms": [burst], "limits": {"max_servers": 100}}
 
 
 def test_preflight_says_what_is_missing_where_and_what_to_do(small: SmallCloud, fast: Cloud) -> None:
     assert preflight.check(fast, plan()) == []
-    (problem,) = preflight.check(fast, plan(options={"servers": 7}))
+    (problem,) = preflight.check(fast, plan(servers_each=7))
     assert "quota of instances" in problem
     assert "wanted 7 free, got 6 of 10" in problem
     (problem,) = preflight.check(fast, plan(options={"flavor": "m9.huge"}))
