@@ -336,6 +336,49 @@ def test_what_cannot_be_told_is_unknown(cloud: EmbeddedCloud, squall: Squall) ->
     assert ("no samples" in reasons[0], "the client was the limit" in reasons[1]) == (True, True), reasons
 
 
+LIMITED = """\
+version: 1
+name: limited
+seed: 5
+time_scale: 0.05
+cloud: {name: demo, admin: admin}
+client: {workers: 1, ready: active}
+phases:
+  - {name: load, kind: load, for: 60 s}
+swarms:
+  - {name: life, scenario: lifecycle, arrivals: {kind: constant, rate: 5}, options: {think_s: 1.0}}
+limits: LIMITS
+drain: 30 s
+"""
+
+
+@pytest.mark.parametrize(
+    ("limits", "truth", "says"),
+    [
+        ("{max_servers: 3}", {}, "servers are more than limits.max_servers = 3"),
+        ("{abort_error_ratio: 0.05, abort_after: 1 s}", {"created_500": 1.0}, "more than 5% errors for 1 s"),
+    ],
+)
+def test_a_passed_limit_ends_the_load_and_is_no_interruption(
+    cloud: EmbeddedCloud, squall: Squall, limits: str, truth: dict[str, float], says: str
+) -> None:
+    with misbehaving(cloud, ["api"] if truth else [], **truth):
+        ran = squall(LIMITED.replace("LIMITS", limits) + "expect: {exit: 6}\n")
+    assert "ABORTED: " in ran.said
+    assert says in ran.said
+    document = ran.directory.read_json("run.json")
+    assert (document["interrupted"], says in document["aborted"]) == (False, True)
+    assert ran.verdict["exit_code"] == 6, ran.said
+    assert ran.code == 0, "the drill expects just that"
+    assert document["stopped_ns"] < 30e9
+
+
+def test_a_burst_that_names_no_number_is_held_to_the_limit_all_the_same(squall: Squall, cloud: EmbeddedCloud) -> None:
+    ran = squall(BURST.replace("options: {servers: 2, delete: false}", "options: {}") + "limits: {max_servers: 100}\n")
+    assert ran.code == 2
+    assert "wanted at least the 2000 servers that the bursts ask for; got 100" in ran.said
+
+
 # What a killed worker takes with it.
 
 

@@ -82,7 +82,8 @@ def test_the_pid_file_says_what_runs(tmp_path: Path, sleeper: subprocess.Popen[b
 
 
 SCENARIO = """
-    import json, subprocess, sys, time
+    import json, signal, subprocess, sys, time
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
     from pathlib import Path
     from harness import supervise
     state = Path(sys.argv[1])
@@ -108,7 +109,6 @@ def _scenario(state: Path, ending: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # under nohup it is ignored
     )
 
 

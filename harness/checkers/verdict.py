@@ -228,8 +228,8 @@ def _expectation(expect: dict[str, Any] | None, true_code: int, answers: list[An
         differences.append(f"expected exit code {exit_code} ({MEANINGS[exit_code]}), got {true_code}")
     differences += [f"expected the audit to find {code}; it did not" for code in sorted(wanted - found)]
     differences += [f"the audit found {code}, which was not expected" for code in sorted(found - wanted)]
-    # "Exactly that" cannot be said while a checker could not look; an expected unknown is expected to.
-    if exit_code != UNKNOWN:
+    # "Exactly that" cannot be said while a checker could not look; it is not meant to in a run that is cut short.
+    if exit_code not in (UNKNOWN, ABORTED):
         differences += [
             f"whether {answer.checker} would have found more is unknown: {answer.reason}"
             for answer in answers
