@@ -368,7 +368,7 @@ def test_a_passed_limit_ends_the_load_and_is_no_interruption(
     assert says in ran.said
     document = ran.directory.read_json("run.json")
     assert (document["interrupted"], says in document["aborted"]) == (False, True)
-    assert ran.verdict["exit_code"] == 6, ran.said
+    assert ran.verdict["true_exit_code"] == 6, ran.said
     assert ran.code == 0, "the drill expects just that"
     assert document["stopped_ns"] < 30e9
 
