@@ -213,11 +213,11 @@ def report(options: argparse.Namespace) -> int:
 
 
 def audit(options: argparse.Namespace) -> int:
-    """`squall audit`: the verdict anew; its exit code is the run's."""
-    run_dir = RunDirectory.open(options.run)
-    verdict = checkers.judge(run_dir)
-    run_dir.write_json("verdict.json", verdict)
-    _print_verdict(verdict, run_dir)
+    """`squall audit`: the verdict anew, written nowhere; its exit code is the run's."""
+    from reports.terminal import verdict_table
+
+    verdict = checkers.judge(RunDirectory.open(options.run))
+    print(verdict_table(verdict))
     return int(verdict["exit_code"])
 
 

@@ -145,7 +145,8 @@ class Conversation:
 
     def _second(self, message: Message) -> None:
         live = self.live
-        live.rate, live.done = message.get("intended", 0), message.get("done", 0)
+        live.rate, live.started = message.get("intended", 0), message.get("sent", 0)
+        live.done = message.get("done", 0)
         live.errors += message.get("errors", 0)
         live.in_flight, live.p95_ms = message.get("in_flight", 0), message.get("p95_ms")
         live.servers = message.get("servers", {})

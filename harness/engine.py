@@ -319,8 +319,13 @@ class Engine:
 
     def _metrics(self) -> dict[str, Any]:
         live = asdict(self._live)
-        rates = {"intended": live["rate"], "done": live["done"], "in_flight": live["in_flight"]}
-        return {"phase": live["phase"], "rates": rates, "servers": live["servers"], "faults": live["faults"]}
+        return {
+            "phase": live["phase"],
+            "arrivals": {"intended": live["rate"], "started": live["started"]},
+            "requests": {"done": live["done"], "in_flight": live["in_flight"]},
+            "servers": live["servers"],
+            "faults": live["faults"],
+        }
 
     def _place(self) -> dict[str, str | None]:
         return {"cloud": self._plan["cloud"], "region": self._plan["region"], "project": self._plan["project"]}

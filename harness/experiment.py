@@ -35,13 +35,13 @@ class BuildTime(Part):
 
 
 class Emulator(Part):
-    """The embedded cloud of a run. `settings`: any other setting of it, by section (docs/emulator.md)."""
+    """The embedded cloud of a run. `settings`: any other setting of it, by section or name (docs/emulator.md)."""
 
     hypervisors: Annotated[int, Meta(ge=1, le=20_000)] = 1000
     build: BuildTime = msgspec.field(default_factory=BuildTime)
     group_commit: bool = False
     truth: dict[str, Annotated[float, Meta(ge=0, le=1)]] = {}
-    settings: dict[str, dict[str, Any]] = {}
+    settings: dict[str, Any] = {}
 
 
 class Cloud(Part):

@@ -14,8 +14,9 @@ class Live:
     """The newest figures of a run; the engine fills them in."""
 
     phase: str = ""
-    rate: float = 0.0  # arrivals intended in the last second
-    done: float = 0.0
+    rate: float = 0.0  # arrivals that were due in the last second
+    started: float = 0.0  # of them
+    done: float = 0.0  # requests answered in the last second; an arrival makes one or many
     errors: int = 0  # since the start
     in_flight: int = 0
     p95_ms: float | None = None
@@ -61,11 +62,11 @@ class Progress:
 
 
 def format_live(live: Live) -> str:
-    """`baseline | 25/s in, 25/s done, 2 in flight | p95 48 ms | 0 errors | ACTIVE 312`, and the faults in force."""
+    """`baseline | 25 arrivals/s, 61 requests/s, 2 in flight | p95 48 ms | 0 errors | ACTIVE 9`, and faults in force."""
     p95 = "-" if live.p95_ms is None else f"{live.p95_ms:.0f} ms"
     parts = [
         live.phase,
-        f"{live.rate:.0f}/s in, {live.done:.0f}/s done, {live.in_flight} in flight",
+        f"{live.rate:.0f} arrivals/s, {live.done:.0f} requests/s, {live.in_flight} in flight",
         f"p95 {p95}",
         f"{live.errors} errors",
         " ".join(f"{status} {count}" for status, count in sorted(live.servers.items())) or "no servers",

@@ -174,9 +174,27 @@ class Venue:
         stack.callback(_restore, _CONFIG_VARIABLE, before)
 
 
+# What an experiment says elsewhere; here it would be ignored.
+_KEYS_OF_THEIR_OWN = {
+    ("nova", "build"): "say cloud.emulator.build instead",
+    ("hypervisors", "count"): "say cloud.emulator.hypervisors instead",
+    ("database", "group_commit"): "say cloud.emulator.group_commit instead",
+    ("truth", ""): "say cloud.emulator.truth instead",
+    ("seed", ""): "say seed at the top of the experiment instead",
+    ("time_scale", ""): "say time_scale at the top of the experiment instead",
+}
+
+
 def _emulator_settings(wanted: Emulator, experiment: Experiment) -> Settings:
     """Raises: ExperimentInvalid when the experiment names an unknown setting, or a value that it cannot have."""
-    document: dict[str, Any] = {section: dict(values) for section, values in wanted.settings.items()}
+    document: dict[str, Any] = {
+        name: dict(value) if isinstance(value, Mapping) else value for name, value in wanted.settings.items()
+    }
+    for (section, name), instead in _KEYS_OF_THEIR_OWN.items():
+        held = document.get(section) if name else document
+        if isinstance(held, dict) and (name or section) in held:
+            where = f"{section}.{name}" if name else section
+            raise ExperimentInvalid(f"cloud.emulator.settings.{where}: {instead}")
     try:
         build = {"low_s": duration_ns(wanted.build.low) / 1e9, "high_s": duration_ns(wanted.build.high) / 1e9}
     except ValueError as error:

@@ -52,7 +52,7 @@ def latency(run: Run) -> list[Figure]:
 
 
 def throughput(run: Run) -> list[Figure]:
-    """Arrivals intended, sent and done per second, and failures on a scale of their own."""
+    """Requests intended, sent and done per second, and failures on a scale of their own."""
     if not len(run.requests):
         return []
     rates, step = statistics.rates(run), statistics.bin_s(run)
@@ -67,7 +67,13 @@ def throughput(run: Run) -> list[Figure]:
         ],
         **common,  # type: ignore[arg-type]
     )
-    figures = [Figure("Requests", "intended by the schedule, sent by the client, done by the cloud", done.svg())]
+    figures = [
+        Figure(
+            "Requests",
+            "by when they were meant to leave, when the client sent them, and when the cloud was done",
+            done.svg(),
+        )
+    ]
     if rates["failed"].any():
         failed = Chart(
             title="Failures per second",

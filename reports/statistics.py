@@ -66,10 +66,7 @@ def route_series(run: Run, most: int = 8) -> list[RouteSeries]:
 
 
 def rates(run: Run) -> dict[str, Floats]:
-    """Requests per second over time: intended and sent by the client, done by the cloud, and failed; keyed by line.
-
-    "intended" counts arrivals of the schedule where the workers wrote them down, else requests.
-    """
+    """Requests per second over time: by when they were meant to leave, left, were done, and failed; keyed by line."""
     requests, step_s = run.requests, bin_s(run)
     bins = max(1, math.ceil(run.load_end_s / step_s - 0.05))
     widths = np.full(bins, float(step_s))

@@ -202,6 +202,8 @@ def test_an_open_fault_keeps_a_run_from_starting(tmp_path: Path, capfd: pytest.C
         ["run", "good.yaml", "--metrics-port", "-1"],
         ["run", "good.yaml", "--metrics-port", "http"],
         ["run", "good.yaml", "--seed", "one"],
+        ["run", "good.yaml", "--seed", "-5"],
+        ["run", "good.yaml", "--seed", "99999999999999999999"],
         ["run"],
         ["cloud", "sideways"],
         ["cloud", "up", "--hypervisors", "none"],
@@ -266,6 +268,74 @@ def test_a_broken_run_directory_is_judged_as_far_as_it_goes_and_never_cleaned(
     assert "plan.json" in said.out
     assert "Traceback" not in said.err
     assert "run.json" in refused("clean", run)
+
+
+def test_clouds_yaml_is_named_with_what_is_wrong_in_it(refused: Refusal, calm: Path, tmp_path: Path) -> None:
+    file = tmp_path / "clouds.yaml"
+    for text, says in (
+        ("clouds:\n\tmine: {}", "line 2: not YAML"),
+        ("- 1", "wanted a key 'clouds' with the clouds by name; got list"),
+        ("clouds: {mine: [1]}", "cloud 'mine': wanted 'auth' with auth_url and more; got list"),
+        ("clouds: {mine: {auth: {auth_url: 5}}}", "cloud 'mine': wanted 'auth' with auth_url"),
+    ):
+        file.write_text(text)
+        said = refused("run", calm, "--cloud", "mine")
+        assert f"{file} (from OS_CLIENT_CONFIG_FILE): " in said
+        assert says in said
+        assert says in refused("clean", "--cloud", "mine", "--mark", "squall-x")
+    file.unlink()
+    assert f"{file} (from OS_CLIENT_CONFIG_FILE): cannot be read" in refused("run", calm, "--cloud", "mine")
+
+
+def test_a_clean_up_of_a_cloud_that_does_not_answer_says_what_to_do(refused: Refusal, tmp_path: Path) -> None:
+    auth = {"auth_url": "http://127.0.0.1:1/v3", "username": "u", "password": "p", "project_name": "x"}
+    (tmp_path / "clouds.yaml").write_text(json.dumps({"clouds": {"mine": {"auth": auth}}}))
+    said = refused("clean", "--cloud", "mine", "--mark", "squall-x")
+    assert "cloud 'mine' cannot be used" in said
+    assert "then clean again" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("allow: [database.carsh]", "allow[0]: wanted one of "),
+        ("expect: {exit: 5, findings: [stuck_bild]}", "expect.findings[0]: wanted one of "),
+        ("expect: {exit: 7}", "expect.exit: wanted one of 0, 1, 3, 5, 6; got 7"),
+    ],
+)
+def test_names_that_nothing_has_are_refused(refused: Refusal, tmp_path: Path, change: str, says: str) -> None:
+    (tmp_path / "named.yaml").write_text(f"{GOOD}{change}\n")
+    assert says in refused("run", tmp_path / "named.yaml", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("{servers: 0}", "option 'servers': wanted a whole number of one or more; got 0"),
+        ("{servers: 5.5}", "option 'servers': wanted a whole number; got 5.5"),
+        ("{each: maybe}", "option 'each': wanted true or false; got 'maybe'"),
+        ("{flavor: 3}", "option 'flavor': wanted a text; got 3"),
+        ("{}", "limits.max_servers: wanted at least the 500 servers that the bursts ask for; got 200"),
+    ],
+)
+def test_values_of_options_are_checked(refused: Refusal, tmp_path: Path, options: str, says: str) -> None:
+    (tmp_path / "options.yaml").write_text(GOOD.replace("{servers: 100}", options))
+    assert says in refused("run", tmp_path / "options.yaml", "--dry-run")
+
+
+def test_what_the_emulator_is_told_elsewhere_is_refused_in_its_settings(refused: Refusal, tmp_path: Path) -> None:
+    for settings, instead in (
+        ("{nova: {build: {low_s: 1}}}", "cloud.emulator.build"),
+        ("{seed: 3}", "seed at the top"),
+        ("{database: {dialect: oracle}}", "dialect"),
+    ):
+        text = GOOD.replace("hypervisors: 10", f"hypervisors: 10, settings: {settings}")
+        (tmp_path / "settings.yaml").write_text(text)
+        assert instead in refused("run", tmp_path / "settings.yaml", "--dry-run")
+    (tmp_path / "settings.yaml").write_text(
+        GOOD.replace("hypervisors: 10", "hypervisors: 10, settings: {coalesce_heartbeats: false}")
+    )
+    assert main(["run", str(tmp_path / "settings.yaml"), "--dry-run"]) == 0
 
 
 def test_there_must_be_a_run_to_stop(refused: Refusal, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = load_config(options.config)
         token = read_token(config.control)
     except ConfigInvalid as error:
-        print(f"proxy: {error}", file=sys.stderr)
+        print(f"squall: proxy: {error}", file=sys.stderr)
         return 2
     import uvloop
 
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(config, token))
     except OSError as error:
-        print(f"proxy: {error}", file=sys.stderr)
+        print(f"squall: proxy: {error.strerror or error}", file=sys.stderr)
         return 2
     return 0
 

@@ -101,7 +101,7 @@ def check_config(config: ProxyConfig) -> None:
         parse_address(link.listen, f"links.{link.name}.listen")
         parse_address(link.upstream, f"links.{link.name}.upstream")
     if not config.control.token and not config.control.token_file:
-        raise ConfigInvalid("control: want token or token_file, got neither")
+        raise ConfigInvalid("control: wanted token or token_file, got neither")
 
 
 def read_token(control: ControlConfig) -> str:
@@ -115,6 +115,8 @@ def read_token(control: ControlConfig) -> str:
             token = Path(control.token_file).read_text(encoding="utf-8").split("\n", 1)[0].strip()
         except OSError as error:
             raise ConfigInvalid(f"control.token_file {control.token_file}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigInvalid(f"control.token_file {control.token_file}: wanted a line of text") from error
     if len(token) < 16:
         raise ConfigInvalid("control: the token has fewer than 16 characters")
     return token

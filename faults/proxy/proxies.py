@@ -7,6 +7,7 @@ hung) the toxic is cleared and a disabled link listens again. This is the proxy'
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Any
 
@@ -100,6 +101,9 @@ class Proxies:
                 await link.start()
         except ConfigInvalid as error:
             raise Refused(400, f"bad request body: {error}") from error
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+            raise OSError(error.errno, f"link {config.name}: cannot listen on {config.listen}: {why}") from error
         self.links[config.name] = link
         return link
 

@@ -10,7 +10,7 @@ have the same names.
 
 import asyncio
 import re
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
@@ -22,7 +22,12 @@ from harness.emulator.messaging.connection import Address, Connection
 from harness.emulator.messaging.errors import ConnectionLost
 from harness.emulator.settings import BrokerSettings, DatabaseSettings, Settings
 
-DIALECTS = {"mysql": "mysql", "mariadb": "mysql", "postgresql": "postgresql", "postgres": "postgresql"}
+DIALECTS: dict[str, Literal["mysql", "postgresql"]] = {
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+}
 OLDEST = {"mysql": (10, 11), "postgresql": (14, 0), "RabbitMQ": (3, 10)}
 ANSWERS_WITHIN_S = 10.0
 _PORTS = {"mysql": 3306, "postgresql": 5432, "amqp": 5672}

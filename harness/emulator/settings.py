@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -33,7 +33,7 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 class DatabaseSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Where the SQL server is and how each process pools its connections (defaults of oslo.db)."""
 
-    dialect: str = "postgresql"  # or "mysql" (MariaDB and MySQL)
+    dialect: Literal["postgresql", "mysql"] = "postgresql"  # "mysql": MariaDB
     host: str = "127.0.0.1"
     port: Port = 5432  # where services connect: the proxy's listener when a proxy is used
     server_host: str = "127.0.0.1"

@@ -11,19 +11,21 @@ from harness.telemetry.gauge import Gauge
 
 
 class RunCollector(Collector):
-    """Args: state: the engine's live figures (`rates`, `servers`, `phase`, `faults`); gauges: the newest readings."""
+    """Args: state: the engine's live figures (`arrivals`, `requests`, `servers`, ...); gauges: the newest readings."""
 
     def __init__(self, state: Callable[[], dict[str, Any]], gauges: Callable[[], list[Gauge]]) -> None:
         self._state, self._gauges = state, gauges
 
     def collect(self) -> Iterator[Metric]:
         state = self._state()
-        rates = GaugeMetricFamily(
-            "squall_arrivals", "Arrivals in the last second, by what became of them", labels=["kind"]
-        )
-        for kind, value in state.get("rates", {}).items():
-            rates.add_metric([kind], float(value or 0))
-        yield rates
+        for name, text in (
+            ("arrivals", "Arrivals in the last second: due by the schedule, and started"),
+            ("requests", "Requests answered in the last second, and journeys in flight"),
+        ):
+            rates = GaugeMetricFamily(f"squall_{name}", text, labels=["kind"])
+            for kind, value in state.get(name, {}).items():
+                rates.add_metric([kind], float(value or 0))
+            yield rates
         servers = GaugeMetricFamily(
             "squall_servers", "Servers of this run by status, as its watcher saw them", labels=["status"]
         )
