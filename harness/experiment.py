@@ -210,24 +210,46 @@ class ExperimentInvalid(Exception):
 
 def load(path: Path) -> "Source":
     """Reads and checks the shape of an experiment.  Raises ExperimentInvalid with file, line, wanted and got."""
+    return parse(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Raises: ExperimentInvalid when the file cannot be read or is no text."""
     try:
-        text = path.read_text()
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ExperimentInvalid(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ExperimentInvalid(f"{path}: wanted UTF-8 text; got byte {error.object[error.start]:#x}") from error
-    return parse(text, str(path))
 
 
 def parse(text: str, file: str) -> "Source":
+    raw, lines = read_yaml(text, file)
+    if raw is None:
+        raise ExperimentInvalid(f"{file}:1: the file is empty; wanted an experiment, see experiments/")
+    source = Source(text, file, lines)
+    try:
+        source.experiment = msgspec.convert(raw, Experiment)
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at `")
+        path = where.rstrip("`") or "$"
+        source.refuse(path, _plain_words(message, _value_at(raw, path), path))
+    return source
+
+
+def read_yaml(text: str, file: str) -> tuple[Any, dict[str, int]]:
+    """A document, and the line of each element by its path (`$.phases[0].for`).
+
+    Raises: ExperimentInvalid with file and line for what is not YAML, a key that is given twice or is no word, and a
+    document that is too large once its aliases are followed.
+    """
     lines: dict[str, int] = {}
     try:
         node = yaml.compose(text, yaml.SafeLoader)
         if node is None:
-            raise ExperimentInvalid(f"{file}:1: the file is empty; wanted an experiment, see experiments/")
+            return None, lines
         _map_lines(node, "$", lines, file)
-        source = Source(text, file, lines)
-        raw = _Loader(text).get_single_data()
+        return _Loader(text).get_single_data(), lines
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ExperimentInvalid(f"{file}:{line}: not YAML: {error.problem}") from error
@@ -236,13 +258,6 @@ def parse(text: str, file: str) -> "Source":
         raise ExperimentInvalid(f"{file}:{line}: not YAML: {error.reason}: {error.character:#x}") from error
     except (RecursionError, ValueError, OverflowError) as error:
         raise ExperimentInvalid(f"{file}: not YAML that can be read: {' '.join(str(error).split())}") from error
-    try:
-        source.experiment = msgspec.convert(raw, Experiment)
-    except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at `")
-        path = where.rstrip("`") or "$"
-        source.refuse(path, _plain_words(message, _value_at(raw, path), path))
-    return source
 
 
 class Source:

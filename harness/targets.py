@@ -8,11 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from faults.errors import TargetUnfit
 from faults.targets import Target, read_target, split_address
-from harness.experiment import ExperimentInvalid
+from harness.experiment import ExperimentInvalid, read_text, read_yaml
 from harness.telemetry import Gauge, Source
 from harness.telemetry.broker import Management
 from harness.telemetry.database import MariaDB, PostgreSQL
@@ -22,12 +20,7 @@ _DATABASES = {"mysql": MariaDB, "postgresql": PostgreSQL}
 
 def load_targets(path: Path) -> dict[str, dict[str, Any]]:
     """Fault targets by name, as in docs/faults.md.  Raises ExperimentInvalid when the file does not name any."""
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ExperimentInvalid(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ExperimentInvalid(f"{path}: not YAML: {error}") from error
+    document, _ = read_yaml(read_text(path), str(path))
     if not isinstance(document, dict) or not all(isinstance(each, dict) for each in document.values()):
         raise ExperimentInvalid(f"{path}: wanted names of targets, each with its means; see docs/real-clouds.md")
     return {str(name): each for name, each in document.items()}

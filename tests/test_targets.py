@@ -121,6 +121,7 @@ def test_it_never_goes_with_the_bundled_cloud(file: Path, capsys: pytest.Capture
         ("{file: TOKEN}}", "{env: SQUALL_NOT_SET}}", "target 'database': environment variable SQUALL_NOT_SET"),
         (TARGETS, "[database]", "wanted names of targets"),
         (TARGETS, "a: b: c", "not YAML"),
+        (TARGETS, "a: {kind: database}\na: {kind: database}", "targets.yaml:2: key 'a' is given twice"),
         (
             "kind: broker",
             "management: {url: 'https://b:1', user: u, password: {file: TOKEN}}",
