@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with _ends_in_order():
+            if options.command == "run":
+                _warn_of_checkers()
             return commands.COMMANDS[options.command](options)
     except commands.REFUSALS as error:
         print(f"squall: {error}", file=sys.stderr)
@@ -56,6 +58,17 @@ def _ends_in_order() -> Iterator[None]:
     finally:
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _warn_of_checkers() -> None:
+    """Says before a run which questions it will leave unanswered. Our own are all there: a test sees to that."""
+    from harness import extensions
+
+    if extensions.installed(extensions.CHECKERS):
+        from harness.checkers import registry
+
+        for line in registry.unusable():
+            print(f"squall: {line}; its answer will be unknown", file=sys.stderr)
 
 
 def _shadowed() -> str | None:
