@@ -21,7 +21,6 @@ class HealReport(msgspec.Struct):
 
     open: list[str] = []  # still open: not asked to undo, or it did not work
     healed: list[str] = []
-    problems: list[str] = []  # what went wrong on the way, healed in the end or not
 
 
 def heal_all(run_id: str | None, list_only: bool) -> HealReport:
@@ -53,7 +52,6 @@ def heal_journal(journal: Journal, by: str, report: HealReport, past_limit_s: fl
     for fault, problem in zip(due, problems, strict=True):
         words = in_words(fault, state.run_id, state.owner_is_alive)
         if problem:
-            report.problems.append(problem)
             report.open.append(f"{words}: {problem}")
         else:
             report.healed.append(words)

@@ -46,7 +46,8 @@ class Chart:
     """A chart in the making; `svg()` draws it.
 
     Args: unit: of the y axis, shown beside it. show: how a y value reads in ticks and hover titles. logarithmic: for
-    values over several orders of magnitude; needs positive ones. x_range, y_range: axis ends, None: from the data.
+    values over several orders of magnitude; needs positive ones. x_range: the ends of the x axis. y_top: the end of the
+    y axis, None: from the data.
     """
 
     title: str

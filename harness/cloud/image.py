@@ -22,14 +22,5 @@ def all_images(api: Api, **filters: Any) -> Iterator[dict[str, Any]]:
         path, params = str(body.get("next") or "").removeprefix("/v2"), None
 
 
-def create_image(api: Api, *, name: str, data: bytes) -> dict[str, Any]:
-    """A raw image with its data, in two requests."""
-    body = {"name": name, "disk_format": "raw", "container_format": "bare", "visibility": "private"}
-    made = dict(api.call("image", "POST", "/images", json=body).body)
-    headers = {"Content-Type": "application/octet-stream"}
-    api.call("image", "PUT", "/images/{id}/file", f"/images/{made['id']}/file", data=data, headers=headers)
-    return made
-
-
 def delete_image(api: Api, image_id: str) -> Answer:
     return api.call("image", "DELETE", "/images/{id}", f"/images/{image_id}", accept=(404,))

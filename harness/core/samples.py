@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.core.outcomes import ANSWERED, EFFECTS, ENDINGS
+from harness.core.outcomes import ANSWERED
 
 NO_OPERATION = -1
 SLOWEST_KEPT = 5
@@ -84,13 +84,6 @@ class Batch:
         """Per row: what somebody should worry about. 404 is how a deleted thing says that it is gone."""
         failed: NDArray[np.bool_] = ~self.succeeded & (self.status != 404)
         return failed
-
-    def names(self) -> dict[str, list[str]]:
-        """Effect and ending as words, per row."""
-        return {
-            "effect": [EFFECTS[code] for code in self.effect.tolist()],
-            "ending": [ENDINGS[code] for code in self.ending.tolist()],
-        }
 
 
 class SampleBuffer:

@@ -1,4 +1,4 @@
-"""`python -m harness.swarm master|worker|standalone|check`: the engine starts it, its address in the environment."""
+"""`python -m harness.swarm master|worker|check`: the engine starts it, its address in the environment."""
 
 import argparse
 import logging
@@ -14,12 +14,9 @@ def main() -> int:
     roles = parser.add_subparsers(dest="role", required=True)
     master = roles.add_parser("master", help="Locust master; starts its own workers")
     master.add_argument("--plan", type=Path, required=True)
-    master.add_argument("--web-port", type=int, help="show Locust's web page on this port of 127.0.0.1")
     worker = roles.add_parser("worker", help="Locust worker")
     worker.add_argument("--master", required=True, help="HOST:PORT")
     worker.add_argument("--index", type=int, required=True)
-    standalone = roles.add_parser("standalone", help="both in one process")
-    standalone.add_argument("--plan", type=Path, required=True)
     roles.add_parser("check", help="say what is wrong with the scenarios of the plan on standard input")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -28,10 +25,8 @@ def main() -> int:
     if options.role == "check":
         return check.run(sys.stdin, sys.stdout)
     if options.role == "master":
-        return launch.run_master(options.plan, options.web_port)
-    if options.role == "worker":
-        return launch.run_worker(options.master, options.index)
-    return launch.run_standalone(options.plan)
+        return launch.run_master(options.plan)
+    return launch.run_worker(options.master, options.index)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class Conductor:
             self.on_engine(message)
         if not self._is_stopping:
             log.warning("the engine is gone: stopping")
-            self.on_engine({"type": "stop", "reason": "engine gone", "drain_s": 0})
+            self.on_engine({"type": "stop", "drain_s": 0})
 
     def on_engine(self, message: Message) -> None:
         match message.get("type"):

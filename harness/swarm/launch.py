@@ -35,8 +35,8 @@ class LoadUser(User):  # type: ignore[misc]
         gevent.sleep(3600)
 
 
-def run_master(plan_path: Path, web_port: int | None = None) -> int:
-    """Master of a headless or watched run: starts plan["workers"] workers here, follows the engine; returns exit code.
+def run_master(plan_path: Path) -> int:
+    """Master of a run: starts plan["workers"] workers here, follows the engine; returns exit code.
 
     Raises: OSError, KeyError when there is no engine to talk to.
     """
@@ -44,8 +44,6 @@ def run_master(plan_path: Path, web_port: int | None = None) -> int:
     link = connect()
     environment = Environment(user_classes=[LoadUser])
     runner = environment.create_master_runner("127.0.0.1", 0)
-    if web_port is not None:
-        environment.create_web_ui("127.0.0.1", web_port)
     names: dict[int, str] = {}
     arrived = gevent.event.Event()
 
@@ -100,22 +98,6 @@ def run_worker(master: str, index: int) -> int:
     runner.send_message("squall_hello", {"index": index})
     runner.greenlet.join()
     return 0
-
-
-def run_standalone(plan_path: Path) -> int:
-    """Master and worker in one process: for debugging a scenario."""
-    plan = json.loads(plan_path.read_text())
-    environment = Environment(user_classes=[LoadUser])
-    environment.create_local_runner()
-    link = connect()
-    conductor = connect_local(plan, link, environment)
-    conductor.start()
-    gevent.spawn(conductor.listen)
-    conductor.is_finished.wait()
-    if conductor.failure:
-        log.error("%s", conductor.failure)
-    link.close()
-    return 2 if conductor.failure else 0
 
 
 def connect_local(plan: dict[str, Any], link: Link, environment: Any) -> Conductor:

@@ -70,7 +70,7 @@ class Recorder:
     def flush(self, health: list[Health]) -> dict[str, Any]:
         """Write what came since the last call, and return the second's summary for the master.
 
-        Returns: sent, errors, and the merged histogram of service times, as a message.
+        Returns: sent, errors, and the merged histogram of response times, as a message.
         """
         batch = self._buffer.take()
         if len(batch):

@@ -54,7 +54,7 @@ def test_a_buffer_gives_back_every_row_once() -> None:
     assert len(buffer) == 0
     assert [batch.keys[k].route for k in batch.key[-3:]] == ["GET /servers/{id}", "POST /servers", "POST /servers"]
     assert batch.operation_id[-2] == 9
-    assert batch.names()["ending"][-2:] == ["timeout", "answered"]
+    assert batch.ending[-2:].tolist() == [TIMEOUT, ANSWERED]
     assert batch.succeeded.sum() == 100
     kept = [request_id for request_id in batch.request_ids if request_id]
     assert kept == [f"req-{row}" for row in range(100 - SLOWEST_KEPT, 100)] + ["req-bad"]
