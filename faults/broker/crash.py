@@ -12,4 +12,7 @@ class BrokerCrash(ProcessCrash):
         "and declare their queues again"
     )
     twin = "node loss, OOM kill"
-    source = "docs/faults.md, B9"
+    source = (
+        "kill of RabbitMQ nodes under load: github.com/openstack/performance-docs, doc/source/test_results/mq_ha and "
+        "reliability/version_2; what survives: github.com/rabbitmq/rabbitmq-website, docs/classic-queues.md"
+    )

@@ -12,4 +12,7 @@ class BrokerHang(ProcessHang):
         "ones lose heartbeats and reconnect"
     )
     twin = "paused VM, long garbage collection, stalled disk"
-    source = "docs/faults.md, B12; on a real control plane POST hung until the broker was back, nothing was lost"
+    source = (
+        "missed heartbeats: github.com/rabbitmq/rabbitmq-website, docs/heartbeats.md; bugs.launchpad.net/bugs/1825584; "
+        "measured on a real control plane: POST hung until the broker was back, nothing was lost"
+    )

@@ -11,4 +11,7 @@ class BrokerLatency(LinkLatency):
         "each RPC takes longer by `latency` per hop, and a boot has many hops; nothing fails below the RPC time-out"
     )
     twin = "broker in another site, slow broker"
-    source = "docs/faults.md, B13; delay measured from arrival, as Toxiproxy's latency toxic does"
+    source = (
+        "round trips of RPC with the number of callers: github.com/openstack/performance-docs, "
+        "doc/source/test_results/mq/rabbitmq; the delay counts from arrival, as in github.com/Shopify/toxiproxy"
+    )

@@ -12,4 +12,8 @@ class DatabaseCrash(ProcessCrash):
         "conductors that fails is not taken up again"
     )
     twin = "node crash, OOM kill, power cut"
-    source = "docs/faults.md, D15; on a real control plane 12 of 18 accepted servers stayed in BUILD"
+    source = (
+        "kill of mysqld under load: github.com/openstack/performance-docs, "
+        "doc/source/test_results/reliability/version_2; measured on a real control plane: 12 of 18 accepted servers "
+        "stayed in BUILD"
+    )

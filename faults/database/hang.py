@@ -12,4 +12,8 @@ class DatabaseHang(ProcessHang):
         "accepted by the kernel and hear nothing"
     )
     twin = "paused VM, stalled disk or storage path"
-    source = "docs/faults.md, D12; measured on MariaDB: APIs hang for the time, then answer"
+    source = (
+        "a node that is silent is left out of a Galera cluster after evs.suspect_timeout: "
+        "github.com/codership/documentation, galeracluster/source/documentation/galera-parameters.rst; measured on one "
+        "MariaDB: APIs hang for the time, then answer"
+    )

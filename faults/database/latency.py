@@ -9,4 +9,8 @@ class DatabaseLatency(LinkLatency):
     name = "database.latency"
     effect = "every statement takes longer by `latency`; a request pays once per round trip it makes; nothing fails"
     twin = "database in another site, busy network, slow commits"
-    source = "docs/faults.md, D8; delay measured from arrival, as Toxiproxy's latency toxic does"
+    source = (
+        "Galera waits for its slowest node: github.com/codership/documentation, "
+        "galeracluster/source/documentation/managing-fc.rst; the delay counts from arrival, as in "
+        "github.com/Shopify/toxiproxy"
+    )
