@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def catalogue() -> dict[str, type[Fault]]:
-    """Every fault by name, ours and those that other packages register under the entry point `squall.faults`."""
+    """Every fault by name, ours and those of other packages (entry points `squall.faults`).
+
+    One that cannot be loaded is there too, `unusable` says why, and an experiment that uses it is refused.
+    """
     from faults.registry import registered
 
     return registered()

@@ -1,9 +1,10 @@
-"""What a fault is: six functions around one record, and the words that describe it.
+"""What a fault is: seven functions around one record, and the words that describe it.
 
     prepare(target) -> UndoRecord    looks, touches nothing; the record is journalled before anything is sent
     inject(target)                   does it
     bites(target) -> bool            a probe that proves the effect; asked again until `bites_within_s`
     still_on(target) -> bool         looks again, every second until it is undone; `bites` itself, unless told otherwise
+    evidence() -> str                what the last look saw, for readers
     undo(record)                     needs the record only, so a new process can run it; twice = once
     is_gone(record) -> bool          a probe that proves the target healthy again; asked until `gone_within_s`
 
@@ -44,6 +45,7 @@ class Fault(ABC):
     undo_text: ClassVar[str]  # how it is undone
     twin: ClassVar[str]  # what it stands for in real clouds
     source: ClassVar[str]  # where that is known from
+    unusable: ClassVar[str] = ""  # why it cannot be loaded: then only this, `name` and `effect` say something
     destructive: ClassVar[bool] = False  # needs `allow:` in the experiment
     # True: several at once on one target add up. False: a second one is refused while the first is on.
     stacks: ClassVar[bool] = False
@@ -80,6 +82,10 @@ class Fault(ABC):
         """Whether the effect can be measured now."""
 
     @abstractmethod
+    def evidence(self) -> str:
+        """What the last `bites` or `still_on` saw, in a few words, whatever it answered."""
+
+    @abstractmethod
     def undo(self, record: UndoRecord) -> None:
         """Take it back; nothing happens when it is not on.  Raises UndoFailed (the caller tries again)."""
 
@@ -105,13 +111,11 @@ class Fault(ABC):
         """How long to hold it, given the experiment's `for`."""
         return duration_ns
 
-    def evidence(self) -> str:
-        """What the last `bites` or `still_on` saw, in a few words."""
-        return ""
-
     @classmethod
     def describe(cls) -> str:
         """What `squall faults show` prints."""
+        if cls.unusable:
+            return f"{cls.name}\n  {cls.unusable}"
         lines = [
             f"{cls.name}{'  (destructive: needs allow)' if cls.destructive else ''}",
             f"  effect: {cls.effect}",

@@ -1,65 +1,111 @@
-"""Finding faults: every module in a folder of this package, and the entry points `squall.faults` of other packages."""
+"""Finding faults: every module in a folder of this package, and the entry points `squall.faults` of other packages.
+
+One that cannot be loaded harms no other. It stays in the catalogue, unusable and with the reason, under the name of its
+entry point (or folder and file): so that name should be the fault's.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import pkgutil
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from types import ModuleType
+from typing import Any
 
 import faults
 from faults.fault import Fault
+from harness import extensions
 
 _NOT_FAULTS = {"proxy", "means"}
 _found: dict[str, type[Fault]] = {}
 
 
 def registered() -> dict[str, type[Fault]]:
-    """Every fault by name. Imports all of them once.
-
-    Raises:  ImportError when one cannot be imported, TypeError when two share a name.
-    """
+    """Every fault by name, those that cannot be loaded among them (`Fault.unusable`). Imports all of them once."""
     if not _found:
         for folder in pkgutil.iter_modules(faults.__path__):
             if folder.ispkg and folder.name not in _NOT_FAULTS:
                 package = importlib.import_module(f"faults.{folder.name}")
                 for module in pkgutil.iter_modules(package.__path__):
-                    register_module(importlib.import_module(f"{package.__name__}.{module.name}"))
-        for entry in entry_points(group="squall.faults"):
-            loaded = entry.load()
-            if isinstance(loaded, ModuleType):
-                register_module(loaded)
-            else:
-                register(loaded)
+                    _register_own(f"{folder.name}.{module.name}")
+        for point in extensions.installed(extensions.FAULTS):
+            _register_foreign(point)
     return _found
 
 
-def register_module(module: ModuleType) -> None:
-    """Register the concrete faults that are defined in `module` itself."""
-    for value in vars(module).values():
-        if not isinstance(value, type) or not issubclass(value, Fault) or inspect.isabstract(value):
-            continue
-        if value.__module__ == module.__name__:
-            register(value)
+def register_module(module: ModuleType) -> str:
+    """Register the concrete faults that are defined in `module` itself. Returns "" or what is wrong with them."""
+    return "; ".join(filter(None, [register(kind) for kind in _faults_of(module)]))
 
 
-def register(fault: type[Fault]) -> None:
-    """Add one fault.  Raises TypeError when its name is taken or a word about it is missing."""
+def register(fault: Any) -> str:
+    """Add one fault. Returns "" or why it was not: it is none, a word about it is missing, or its name is taken."""
+    if not isinstance(fault, type) or not issubclass(fault, Fault):
+        return f"wanted a class of faults.fault.Fault, got {fault!r:.80}"
     for attribute in ("name", "needs", "effect", "undo_text", "twin", "source"):
         if not getattr(fault, attribute, None):
-            raise TypeError(f"{fault.__module__}.{fault.__qualname__} says no {attribute}")
+            return f"{fault.__module__}.{fault.__qualname__} says no {attribute}"
+    if left := sorted(getattr(fault, "__abstractmethods__", ())):
+        return f"{fault.__module__}.{fault.__qualname__} has no {', '.join(left)}"
     other = _found.get(fault.name)
     if other is not None and other is not fault:
-        raise TypeError(f"two faults are named {fault.name}: {other.__module__} and {fault.__module__}")
+        return f"{fault.__module__} names its fault {fault.name}, as {other.__module__} does"
     _found[fault.name] = fault
+    return ""
 
 
 def fault_class(name: str) -> type[Fault]:
-    """One fault, importing only its own module where the name says which: undo must not hang on foreign imports."""
+    """One fault, importing only its own module where the name says which: undo must not hang on foreign imports.
+
+    Raises:  KeyError when there is none of this name, ImportError when it cannot be loaded.
+    """
     if name not in _found:
         try:
             register_module(importlib.import_module(f"faults.{name}"))
         except ModuleNotFoundError:
             pass
-    return _found[name] if name in _found else registered()[name]
+    kind = _found[name] if name in _found else registered()[name]
+    if kind.unusable:
+        raise ImportError(kind.unusable)
+    return kind
+
+
+def _faults_of(module: ModuleType) -> list[type[Fault]]:
+    """Its own, and not what several of them share: that has no name."""
+    kinds = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Fault)]
+    return [
+        kind
+        for kind in kinds
+        if kind.__module__ == module.__name__ and (not inspect.isabstract(kind) or "name" in vars(kind))
+    ]
+
+
+def _register_own(name: str) -> None:
+    """A file of ours; one without a fault holds what others share."""
+    try:
+        problem = register_module(importlib.import_module(f"faults.{name}"))
+    except Exception as error:
+        problem = extensions.why(error)
+    if problem:
+        _register_unusable(name, problem)
+
+
+def _register_foreign(point: EntryPoint) -> None:
+    loaded, problem = extensions.load(point)
+    if isinstance(loaded, ModuleType):
+        problem = register_module(loaded) if _faults_of(loaded) else f"there is no fault in module {loaded.__name__}"
+    elif not problem:
+        problem = register(loaded)
+    if problem:
+        _register_unusable(point.name, f"{problem} ({extensions.in_words(point)})")
+
+
+def _register_unusable(name: str, problem: str) -> None:
+    """A class that is there to be shown and refused: without its functions no object can be made of it."""
+    free, number = name, 1
+    while free in _found:
+        number += 1
+        free = f"{name} ({number})"
+    said = {"name": free, "needs": (), "effect": f"CANNOT BE LOADED: {problem}"}
+    _found[free] = type("Unusable", (Fault,), {**said, "unusable": f"cannot be loaded: {problem}"})

@@ -28,7 +28,7 @@ def problems_of(plan_faults: Sequence[Mapping[str, Any]], targets: Mapping[str, 
             own.append("another fault has the same id")
         problems += [f"{planned['id']}: {problem}" for problem in own]
         kind, target = registered().get(planned["fault"]), read.get(planned["target"])
-        if kind is not None and target is not None:
+        if kind is not None and not kind.unusable and target is not None:
             sound.append((planned, kind, target))
     for i, (planned, kind, target) in enumerate(sound):
         for other, other_kind, other_target in sound[:i]:
@@ -45,7 +45,7 @@ def problems_of(plan_faults: Sequence[Mapping[str, Any]], targets: Mapping[str, 
             ):
                 if (
                     late_kind.stacks
-                    and exclusive_claims(early_kind, early_target)
+                    and _silences(early_kind)
                     and _address(late_target) == _address(early_target)
                     and _begin(early) <= late["start_ns"]
                     and _begin(late) < early["start_ns"] + early["duration_ns"]
@@ -59,10 +59,13 @@ def problems_of(plan_faults: Sequence[Mapping[str, Any]], targets: Mapping[str, 
 
 
 def exclusive_claims(kind: type[Fault], target: Target) -> set[str]:
-    """What a fault must have for itself on this target: `means:data`, equal when two names mean the same thing."""
+    """What a fault must have for itself on this target: `means:data`, equal when two names mean the same thing.
+
+    Two that do not add up never share a server, whatever they do to it: each would be taken for the other.
+    """
     if kind.stacks:
         return set()
-    claims = set()
+    claims = {f"server:{_address(target) or msgspec.json.encode(target).decode()}"}
     for means in kind.needs:
         part = getattr(target, means)
         if means in ("process", "link") and part is not None:
@@ -77,6 +80,8 @@ def _problems_of_one(
     kind = registered().get(planned["fault"])
     if kind is None:
         problems.append(f"unknown fault '{planned['fault']}'; wanted one of {', '.join(sorted(registered()))}")
+    elif kind.unusable:
+        problems.append(f"fault '{planned['fault']}' {kind.unusable}")
     else:
         problems += parse_parameters(kind.parameters, planned.get("params", {}))[1]
     if planned["duration_ns"] < SHORTEST_NS:
@@ -95,7 +100,7 @@ def _problems_of_one(
             read[name] = None
             problems.append(f"target '{name}': {error}")
     target = read[name]
-    if kind is not None and target is not None:
+    if kind is not None and not kind.unusable and target is not None:
         missing = [means for means in kind.needs if getattr(target, means) is None]
         if missing:
             problems.append(f"target '{name}' has no {', '.join(missing)}; {kind.name} needs {', '.join(kind.needs)}")
@@ -112,6 +117,11 @@ def _overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def _begin(planned: Mapping[str, Any]) -> int:
     """The earliest: a fault that follows on something has the latest as its start."""
     return int(planned.get("earliest_ns", planned["start_ns"]))
+
+
+def _silences(kind: type[Fault]) -> bool:
+    """Whether it may keep its server from answering: it has the process, or the whole link, to itself."""
+    return not kind.stacks and bool({"process", "link"} & set(kind.needs))
 
 
 def _address(target: Target) -> str | None:

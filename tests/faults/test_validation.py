@@ -104,7 +104,8 @@ def test_what_could_not_be_proved_or_would_outlast_itself_is_refused(fault: dict
     ],
 )
 def test_faults_that_need_the_same_process_must_not_overlap(second: dict[str, Any], overlaps: bool) -> None:
-    targets = {"db": TARGET, "alias": dict(TARGET), "another": {**TARGET, "process": {"pid": 2}}}
+    another = {"process": {"pid": 2}, "probe": {"protocol": "postgresql", "address": "127.0.0.1:2"}}
+    targets = {"db": TARGET, "alias": dict(TARGET), "another": {**TARGET, **another}}
     problems = faults.validate([planned("1", "database.hang", 2, 3), second], targets)
     assert bool(problems) is overlaps, problems
     if overlaps:
