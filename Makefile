@@ -54,8 +54,10 @@ test-full: $(VENV)/.dev
 	tests/install-servers.sh
 	$(PY) -m pytest -m servers
 
-# Random kill -9 of every process of a run, thirty times: about half an hour.
+# Kill -9 of the nemesis in each step of each fault, then of every process of a run at random moments, thirty times:
+# more than half an hour.
 drills: $(VENV)/.dev
+	SQUALL_DRILLS=$${SQUALL_DRILLS:-30} $(PY) -m pytest -m "not servers" tests/faults
 	SQUALL_DRILLS=$${SQUALL_DRILLS:-30} $(PY) -m pytest -m drills tests/drills
 
 # What the real services answer, recorded anew from a cloud of yours (REAL= its name in clouds.yaml), and compared.

@@ -18,7 +18,7 @@ from faults.means.control import ProxyControl
 from faults.probes import probe
 from faults.processes import descendants, identify
 from faults.secret import Secret
-from faults.targets import ProbeMeans
+from faults.targets import ProbeMeans, read_target
 from tests.faults.server import ROOT, restart_argv, wait_for
 from tests.servers.processes import port as own_port
 
@@ -82,6 +82,8 @@ KINDS = {  # program -> target, protocol, what must be installed
     "mariadb": ("database", "mysql", "/usr/sbin/mariadbd"),
     "rabbitmq": ("broker", "amqp", "/usr/lib/rabbitmq/bin/rabbitmq-server"),
 }
+USER = "squall"
+DATABASES = {"postgresql": "postgres", "mariadb": "squall"}
 
 
 @pytest.fixture(
@@ -89,7 +91,10 @@ KINDS = {  # program -> target, protocol, what must be installed
     params=["postgresql+broker", pytest.param("mariadb+rabbitmq", marks=pytest.mark.servers("MariaDB", "RabbitMQ"))],
 )
 def servers(request: pytest.FixtureRequest) -> Iterator[dict[str, dict[str, Any]]]:
-    """Targets `database` and `broker`, each with all means; servers of our own, of the wheel or of Debian."""
+    """Targets `database` and `broker`, each with all means; servers of our own, of the wheel or of Debian.
+
+    The database's account may do everything there.
+    """
     kinds = request.param.split("+")
     missing = [KINDS[kind][2] for kind in kinds if KINDS[kind][2] and not Path(KINDS[kind][2]).exists()]
     if missing or ("mariadb" in kinds and os.geteuid() != 0):
@@ -119,6 +124,12 @@ def servers(request: pytest.FixtureRequest) -> Iterator[dict[str, dict[str, Any]
                 "restart": {"argv": restart_argv(kind, directory)},
                 "probe": {"protocol": protocol, "address": f"127.0.0.1:{port}"},
             }
+            if name == "database":  # with an account and a database, as an embedded cloud's has
+                account = {"user": USER, "password": {"file": str(directory / "secret")}, "database": DATABASES[kind]}
+                found[name]["probe"] |= account
+                means = read_target(found[name]).probe
+                assert means is not None
+                wait_for(lambda means=means: probe(means, 5.0).is_healthy, 30, f"{kind} lets {USER} in")
         links = [
             {"name": name, "listen": "127.0.0.1:0", "upstream": target["probe"]["address"]}
             for name, target in found.items()

@@ -59,7 +59,11 @@ def start_mariadb(directory: Path) -> None:
             install = ["mariadb-install-db", "--no-defaults", f"--datadir={datadir}", "--user=root", "--skip-test-db"]
             subprocess.run(install, check=True, stdout=log, stderr=log)
         init = directory / "init.sql"
-        init.write_text(f"CREATE USER IF NOT EXISTS squall@'127.0.0.1' IDENTIFIED BY '{data['password']}';\n")
+        init.write_text(
+            f"CREATE USER IF NOT EXISTS squall@'127.0.0.1' IDENTIFIED BY '{data['password']}';\n"
+            "GRANT ALL ON *.* TO squall@'127.0.0.1';\n"
+            "CREATE DATABASE IF NOT EXISTS squall;\n"
+        )
         process = subprocess.Popen(
             [
                 *("mariadbd", "--no-defaults", "--user=root", f"--datadir={datadir}", f"--port={data['port']}"),
