@@ -265,7 +265,7 @@ def arrivals() -> list[list[tuple[str, int, int]]]:
     [
         (None, [], "", set()),
         ("lost_cast", ["conductor"], "drain: 2 s", {"stuck_build", "leaked_allocation"}),
-        ("duplicate_address", ["api"], "", {"duplicate_address"}),
+        ("duplicate_fixed_address", ["api"], "", {"duplicate_address"}),
         ("created_500", ["api"], "", {"unexpected_server"}),
         ("leaked_allocation", ["api", "compute"], "delete: true", {"leaked_allocation", "not_conserved"}),
     ],

@@ -98,6 +98,7 @@ async def _serve(settings: Settings, name: str, role: str, index: int, ready_fd:
         control = ControlApp(runtime, name)
         control.lag.start()
         closing.callback(control.lag.stop)
+        closing.callback(control.switches.stop)
         port = settings.control_ports.get(name)
         if port:
             server = HttpServer(control)

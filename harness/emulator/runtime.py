@@ -13,6 +13,9 @@ from harness.emulator.settings import DATABASES, SERVICES, Settings, TruthSettin
 if TYPE_CHECKING:
     from harness.emulator.messaging import Bus
 
+# What `lost_cast` may lose: each leaves a server in BUILD, with nobody to notice.
+BUILD_CASTS = frozenset(("schedule_and_build_instances", "build_and_run_instance", "build_instances"))
+
 
 class Runtime:
     """Settings, databases, bus, HTTP, dice and truth switches of one process.
@@ -28,6 +31,7 @@ class Runtime:
         self.rng = random.Random((settings.seed << 32) ^ zlib.crc32(f"{role}:{index}".encode()))
         self.http = HTTPClient()
         self.truth: TruthSettings = settings.truth
+        self._dice: dict[str, random.Random] = {}
         self.apps: dict[str, Any] = {}  # service -> ServiceApp hosted here; read by the gauges
         self._databases: dict[str, Database] = {}
         self._tokens: dict[str, ServiceToken] = {}
@@ -54,7 +58,7 @@ class Runtime:
             from harness.emulator.messaging import Bus  # keystone and glance have no use for it
 
             self._bus = Bus.of(self.settings, name=f"{self.role}-{self.index}")
-            self._bus.drop_cast = lambda topic, method: self.chance(self.truth.lost_cast)
+            self._bus.drop_cast = lambda _topic, method: method in BUILD_CASTS and self.strikes("lost_cast")
         return self._bus
 
     def service(self, name: str, user: str) -> ServiceClient:
@@ -71,9 +75,24 @@ class Runtime:
         """A duration of the real control plane, in this cloud's seconds."""
         return self.settings.scaled(seconds)
 
-    def chance(self, probability: float) -> bool:
-        """Whether a truth switch strikes this time."""
-        return probability > 0 and self.rng.random() < probability
+    def dice(self, purpose: str) -> random.Random:
+        """Dice for one purpose, seeded for it and this process: their n-th roll is the same whatever else is rolled."""
+        found = self._dice.get(purpose)
+        if found is None:
+            found = self._dice[purpose] = random.Random(f"{self.settings.seed}:{self.role}:{self.index}:{purpose}")
+        return found
+
+    def strikes(self, switch: str) -> bool:
+        """Whether a truth switch strikes this time, by dice of its own that begin anew when it is turned on."""
+        probability: float = getattr(self.truth, switch)
+        return probability > 0 and self.dice(switch).random() < probability
+
+    def change_truth(self, truth: TruthSettings) -> None:
+        """Turn switches. The same seed decides alike from the moment that one is turned on, whatever went before."""
+        for switch in TruthSettings.__struct_fields__:
+            if not getattr(self.truth, switch):
+                self._dice.pop(switch, None)
+        self.truth = truth
 
     async def close(self) -> None:
         """Close bus, connections and pools."""

@@ -196,11 +196,14 @@ class SupervisionSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=Tr
 
 
 class TruthSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Known bugs of control planes, each with its probability per occasion; 0 is off. Changed live at each process."""
+    """Known bugs of control planes, each with its probability per occasion; 0 is off. Changed live at each process.
 
-    lost_cast: Probability = 0.0  # a cast is reported as sent and is not
-    duplicate_address: Probability = 0.0  # a port gets an address that another port has
+    docs/emulator.md says what each stands for and what the audit must find of it.
+    """
+
+    lost_cast: Probability = 0.0  # the cast of a build is reported as sent and is not
     leaked_allocation: Probability = 0.0  # a delete leaves its placement allocation behind
+    duplicate_fixed_address: Probability = 0.0  # a port gets a fixed address that another port has
     created_500: Probability = 0.0  # a create is done, and answered with 500
 
 

@@ -2,7 +2,8 @@
 
     GET /__squall/gauges    slots, pools, event loop lag, as one JSON object
     GET /__squall/truth     the truth switches
-    PUT /__squall/truth     change some of them: {"lost_cast": 0.01}
+    PUT /__squall/truth     change some of them: {"lost_cast": 0.01}; with "lease_s": 10 only for so long, unless
+                            {"lease_s": 10} alone renews it: a controller that dies leaves nothing on
 
 The token goes in `X-Squall-Token`. Not part of any OpenStack API, and on a port of its own.
 """
@@ -11,7 +12,7 @@ import asyncio
 import hmac
 import resource
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import orjson
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 LAG_EVERY_S = 0.25
 _BODY_MAX = 65_536
+LeaseSeconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 
 
 class LagMeter:
@@ -54,6 +56,48 @@ class LagMeter:
         self._timer = loop.call_at(self._due, self._tick)
 
 
+class Switchboard:
+    """Turns the truth switches of one process, and those under a lease back when nobody has renewed it."""
+
+    def __init__(self, runtime: "Runtime") -> None:
+        self._runtime = runtime
+        self._before: dict[str, float] = {}  # of the switches under the lease
+        self._timer: asyncio.TimerHandle | None = None
+
+    def shown(self) -> dict[str, float]:
+        """All switches."""
+        found: dict[str, float] = msgspec.to_builtins(self._runtime.truth)
+        return found
+
+    def change(self, wanted: Any) -> None:
+        """Carry out the document of a PUT.  Raises: ValueError or TypeError; nothing has changed then."""
+        if not isinstance(wanted, dict):
+            raise TypeError(f"wanted an object of switches, got {type(wanted).__name__}")
+        lease_s = None
+        if "lease_s" in wanted:
+            lease_s = msgspec.convert(wanted["lease_s"], LeaseSeconds)
+        switches = {name: value for name, value in wanted.items() if name != "lease_s"}
+        before = self.shown()
+        self._runtime.change_truth(msgspec.convert({**before, **switches}, TruthSettings))
+        for name in switches:
+            if lease_s is None:
+                self._before.pop(name, None)
+            else:
+                self._before.setdefault(name, before[name])
+        if lease_s is not None and self._before:
+            self.stop()
+            self._timer = asyncio.get_running_loop().call_later(lease_s, self._end_lease)
+
+    def stop(self) -> None:
+        """No lease ends any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _end_lease(self) -> None:
+        self._runtime.change_truth(msgspec.structs.replace(self._runtime.truth, **self._before))
+        self._before = {}
+
+
 class ControlApp:
     """ASGI application of the control port."""
 
@@ -62,6 +106,7 @@ class ControlApp:
         self._name = name
         self._token = runtime.settings.control_token.encode()
         self.lag = LagMeter()
+        self.switches = Switchboard(runtime)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         token = dict(scope["headers"]).get(b"x-squall-token", b"")
@@ -72,7 +117,7 @@ class ControlApp:
             case ("GET", "/__squall/gauges"):
                 await _answer(send, 200, self.gauges())
             case ("GET", "/__squall/truth"):
-                await _answer(send, 200, msgspec.to_builtins(self._runtime.truth))
+                await _answer(send, 200, self.switches.shown())
             case ("PUT", "/__squall/truth"):
                 await self._change_truth(receive, send)
             case _:
@@ -122,12 +167,11 @@ class ControlApp:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         try:
-            wanted = {**msgspec.to_builtins(self._runtime.truth), **orjson.loads(body)}
-            self._runtime.truth = msgspec.convert(wanted, TruthSettings)
+            self.switches.change(orjson.loads(body))
         except (ValueError, TypeError) as error:
             await _answer(send, 400, {"error": str(error)})
             return
-        await _answer(send, 200, msgspec.to_builtins(self._runtime.truth))
+        await _answer(send, 200, self.switches.shown())
 
 
 async def _answer(send: Any, status: int, document: Any) -> None:

@@ -101,7 +101,7 @@ async def _one_of_each_version(
 
 
 async def _pick(neutron: Neutron, subnet: Subnet) -> Chosen:
-    if neutron.runtime.chance(neutron.runtime.truth.duplicate_address):
+    if neutron.runtime.strikes("duplicate_fixed_address"):
         taken = await neutron.addresses.in_use(subnet)
         if taken is not None:
             return Chosen(subnet, taken, picked=True, guarded=False)

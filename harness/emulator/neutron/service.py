@@ -32,7 +32,7 @@ class Neutron:
 
     def after_create(self) -> None:
         """The truth switch `created_500`: what was asked for is done, the answer says it failed."""
-        if self.runtime.chance(self.runtime.truth.created_500):
+        if self.runtime.strikes("created_500"):
             raise ApiError(500)
 
 

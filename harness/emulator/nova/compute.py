@@ -129,7 +129,7 @@ class Compute:
 
     async def free_allocations(self, uuid: str, *, leaks: bool = True) -> None:
         """Delete the instance's allocations in placement. Args: leaks: the truth switch applies."""
-        if leaks and self.runtime.chance(self.runtime.truth.leaked_allocation):
+        if leaks and self.runtime.strikes("leaked_allocation"):
             return
         response = await self.placement.delete(f"/allocations/{uuid}", microversion="1.28")
         if response.status not in (204, 404):
@@ -161,7 +161,7 @@ class Compute:
         uuid = instance["uuid"]
         started = utcnow_iso()
         try:
-            await self.builder.pause(self.settings.delete)
+            await self.builder.pause("delete", self.settings.delete)
             await self.network.deallocate(uuid, frozenset(instance.get("own_ports") or ()))
             host.release(uuid, orjson.loads(instance["flavor"]))
             changes = {

@@ -47,10 +47,10 @@ class Builder:
         if event is not None:
             event.set()
 
-    async def pause(self, spread: SpreadSettings) -> None:
-        """The simulated duration of hypervisor work."""
+    async def pause(self, work: str, spread: SpreadSettings) -> None:
+        """The simulated duration of hypervisor work, drawn by the dice of its kind."""
         if spread.high_s > 0:
-            await asyncio.sleep(self.runtime.rng.uniform(spread.low_s, spread.high_s))
+            await asyncio.sleep(self.runtime.dice(work).uniform(spread.low_s, spread.high_s))
 
     async def build(
         self,
@@ -165,7 +165,7 @@ class Builder:
             # As in Nova the info cache is saved along with its instance.
             network_info = cached(info, {request.get("port_id") for request in requested}) if info else None
             await save(context, uuid, {"task_state": "spawning"}, ["block_device_mapping"], network_info)
-            await self.pause(self.settings.build)
+            await self.pause("build", self.settings.build)
             self._may_fail(host)
             await self._wait_plugged(uuid, info, plugs)
             changes = {
@@ -191,7 +191,7 @@ class Builder:
     def _may_fail(self, host: Host) -> None:
         """What the settings say of spawns on this host. Raises: SpawnFailed."""
         failing = self.settings.spawn_failure
-        if host.name in failing.hosts or self.runtime.chance(failing.probability):
+        if host.name in failing.hosts or self.runtime.dice("spawn_failure").random() < failing.probability:
             raise SpawnFailed
 
     async def _wait_plugged(self, uuid: str, info: list[dict[str, Any]], plugs: Mapping[str, asyncio.Event]) -> None:

@@ -347,9 +347,6 @@ async def start(runtime: "Runtime") -> ServiceRecord:
     """Serve topic `conductor`; returns when requests are taken."""
     name = f"conductor-{runtime.index}" if runtime.index else "conductor"
     endpoint = Conductor(runtime)
-    runtime.bus.drop_cast = lambda _topic, method: (
-        method == "build_and_run_instance" and runtime.chance(runtime.truth.lost_cast)
-    )
     record = ServiceRecord(runtime, host=name, binary="nova-conductor", topic="conductor")
     await record.start()
     endpoint.start()

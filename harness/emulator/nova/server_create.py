@@ -180,7 +180,7 @@ async def create(api: ComputeApi, req: Any, resp: Any) -> None:
         },
         context=bus_context(req),
     )
-    if api.runtime.chance(api.runtime.truth.created_500):
+    if api.runtime.strikes("created_500"):
         raise RuntimeError("created, and answered with 500 (truth switch created_500)")
     _answer(api, req, resp, server, new)
 

@@ -80,7 +80,7 @@ async def _forget(api: ComputeApi, uuid: str) -> None:
 
 async def free_allocations(api: ComputeApi, uuid: str) -> None:
     """Delete the allocations of a consumer; 404 is fine."""
-    if api.runtime.chance(api.runtime.truth.leaked_allocation):
+    if api.runtime.strikes("leaked_allocation"):
         return
     response = await api.placement.delete(f"/allocations/{uuid}", microversion="1.28")
     if response.status not in (204, 404):

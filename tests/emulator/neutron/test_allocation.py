@@ -83,7 +83,7 @@ async def test_the_truth_switch_gives_an_address_twice(settings: Settings) -> No
     network_id = await a_network(neutron, "198.18.1.0/24")
     first = address(await a_port(neutron, network_id))
     before = await neutron.database.fetch_value(COUNT)
-    neutron.runtime.truth = TruthSettings(duplicate_address=1.0)
+    neutron.runtime.truth = TruthSettings(duplicate_fixed_address=1.0)
     assert address(await a_port(neutron, network_id)) == first
     assert await neutron.database.fetch_value(COUNT) == before  # past the guard
     neutron.runtime.truth = TruthSettings()
