@@ -69,13 +69,16 @@ def in_doubt(run: RunDirectory) -> int:
 
 
 def last_unready_ns(run: RunDirectory) -> int | None:
-    """When the last server was asked for that was not seen to be usable, in ERROR or gone; None when all were."""
+    """When the last server was asked for that was not seen to be usable, in ERROR or gone; None when all were.
+
+    Or the last deletion of a server that was not seen to go: it may be forgotten, or stuck.
+    """
     columns = ["kind", "sent_ns", "accepted_ns", "ready_ns", "gone_ns", "effect", "status"]
     return max(
         (
             row["accepted_ns"] or row["sent_ns"] or 0
             for row in run.read("operations", columns).to_pylist()
-            if row["kind"] == "server.create"
+            if row["kind"] in ("server.create", "server.delete")
             and row["effect"] != "none"
             and row["ready_ns"] is row["gone_ns"] is None
             and row["status"] != "ERROR"

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from harness.cloud import compute
 from harness.cloud.api import Api
+from harness.swarm.operations import Operation
 from harness.swarm.plain import locust_user
 from harness.swarm.scenario import Journey, Scenario
 from harness.swarm.tenant import Choice, choose
@@ -28,26 +29,26 @@ class Lifecycle(Scenario):
         think_s = self.option["think_s"]
         (server,) = user.create_servers(1, **self.choice.server())
         user.wait([server])
-        self.verify(user, server.resource_id or "", "ACTIVE")
+        self.verify(user, server, "ACTIVE")
         user.pause(think_s)
         user.act("server.stop", server, compute.stop_server, until="SHUTOFF")
         user.pause(think_s)
         user.act("server.start", server, compute.start_server, until="ACTIVE")
         user.act("server.reboot", server, compute.reboot_server, until="ACTIVE")
-        self.verify(user, server.resource_id or "", "ACTIVE")
+        self.verify(user, server, "ACTIVE")
         user.pause(think_s)
         user.delete_servers([server])
 
-    def verify(self, user: Journey, server_id: str, status: str) -> None:
+    def verify(self, user: Journey, server: Operation, status: str) -> None:
         """The server itself says what the list said."""
-        found = compute.show_server(user.api, server_id)
+        read, found = user.read_server(server)
         wrong = None
         if found["status"] != status:
             wrong = f"the list said {status}, the server says {found['status']}"
         elif not any(found["addresses"].values()):
             wrong = f"{status} without an address"
         if wrong:
-            user.wrong(user.operations[-1], wrong)
+            user.wrong(read, wrong)
 
 
 LifecycleUser = locust_user(Lifecycle)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from harness.core.ledger import Intent, Ledger
 from harness.rundir import RunDirectory, SegmentWriter
-from harness.unfinished import WHY, record_lost_operations
+from harness.unfinished import WHY, last_unready_ns, record_lost_operations
 
 PLAN = {
     "cloud": "c",
@@ -43,3 +43,21 @@ def test_an_operation_without_a_row_gets_one_and_only_one(tmp_path: Path) -> Non
         ("worker-0", "burst", "unknown", "dropped", WHY)
     }
     assert [row["batch"] for row in lost] == [BURST | 1 << 16] * 3 + [None]
+
+
+def test_a_run_waits_for_what_was_accepted_and_not_seen_to_be_done(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run")
+    writer = SegmentWriter(run.path, "operations", "worker-0")
+    rows = [
+        {"kind": "server.create", "sent_ns": 1, "accepted_ns": 2, "ready_ns": 9, "effect": "done"},
+        {"kind": "server.create", "sent_ns": 3, "accepted_ns": 4, "effect": "done"},
+        {"kind": "server.delete", "sent_ns": 5, "accepted_ns": 6, "effect": "done"},
+        {"kind": "server.delete", "sent_ns": 7, "accepted_ns": 8, "gone_ns": 9, "effect": "done"},
+    ]
+    for row in rows[:2]:
+        writer.append({name: [value] for name, value in row.items()})
+    assert last_unready_ns(run) == 4
+    for row in rows[2:]:
+        writer.append({name: [value] for name, value in row.items()})
+    writer.close()
+    assert last_unready_ns(run) == 6  # the server may live on as if nobody had asked

@@ -90,7 +90,7 @@ def _outcomes(history: History, asked: dict[str, Asked], by_operation: dict[int,
     rows = history.creates
     columns = ("operation_id", "batch", "name", "resource_id", "accepted_ns", "effect", "ending")
     for operation, batch, name, resource, accepted, effect, ending in zip(
-        *(_values(rows[column]) for column in columns), strict=True
+        *(values(rows[column]) for column in columns), strict=True
     ):
         account = _by_name(asked, name) or by_operation.get(int(batch if batch is not None else operation or 0))
         if account is None:
@@ -114,7 +114,7 @@ def _deletions(history: History, owner: dict[str, Asked]) -> None:
     rows = history.operations
     rows = rows[rows["resource_id"].notna()]
     columns = ("kind", "resource_id", "effect", "ending", "gone_ns")
-    for kind, resource, effect, ending, gone in zip(*(_values(rows[column]) for column in columns), strict=True):
+    for kind, resource, effect, ending, gone in zip(*(values(rows[column]) for column in columns), strict=True):
         account = owner.get(resource)
         if account is None:
             continue
@@ -143,6 +143,15 @@ def _answer(accepted: bool, effect: str | None, ending: str | None) -> str:
     return "rejected" if ending in ("answered", "refused") or effect == "none" else "unknown"
 
 
-def _values(column: pd.Series) -> list[Any]:
+def gap(history: History) -> str:
+    """Why the record of what the run did may not be whole; empty when it is."""
+    if history.run.get("worker_lost"):
+        return "a load worker died"
+    if any(name.startswith("operations") for name in history.torn):
+        return "the table of operations is torn"
+    return "" if "ended_wall_ns" in history.run else "the run did not come to its end"
+
+
+def values(column: pd.Series) -> list[Any]:
     """The column as Python objects, with None for what is missing."""
     return column.astype(object).where(column.notna(), None).tolist()

@@ -58,10 +58,11 @@ def server_names(name: str, count: int) -> list[str]:
     return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
 
 
-def show_server(api: Api, server_id: str) -> dict[str, Any]:
+def find_server(api: Api, server_id: str) -> dict[str, Any] | None:
+    """The server, or None when the cloud says that there is none."""
     path = f"/servers/{server_id}"
-    body = api.call("compute", "GET", "/servers/{id}", path, microversion=microversion(api)).body
-    return dict(body["server"])
+    answer = api.call("compute", "GET", "/servers/{id}", path, microversion=microversion(api), accept=(404,))
+    return None if answer.exchange.status == 404 else dict(answer.body["server"])
 
 
 def list_servers(api: Api, *, detail: bool = True, limit: int | None = None, **filters: Any) -> list[dict[str, Any]]:

@@ -184,6 +184,19 @@ class Journey:
         self.wait([action])
         return action
 
+    def read_server(self, server: Operation) -> tuple[Operation, dict[str, Any]]:
+        """The server as the cloud shows it now. The row of the read keeps its status, for the audit to find stale ones.
+
+        Raises: NotServed when the cloud says that there is none; the row says NOT_FOUND then.
+        """
+        with self.operation("server.read", server.name, resource_id=server.resource_id) as read:
+            found = compute.find_server(self.api, str(server.resource_id))
+            read.status = "NOT_FOUND" if found is None else str(found["status"])
+        if found is None:
+            self.wrong(read, "the server is not found")
+            raise NotServed(f"{server.name}: read as if it were not there")
+        return read, found
+
     def delete_servers(self, servers: list[Operation]) -> list[Operation]:
         """DELETE each, then wait until the cloud no longer has any. Marks both rows of each."""
         deletions = []

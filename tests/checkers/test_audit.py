@@ -30,7 +30,9 @@ def answers(world: World) -> dict[str, Answer]:
 
 
 def test_a_healthy_run_passes_every_question_and_each_looked_at_something() -> None:
-    found = answers(World())
+    world = World()
+    deleted_server(world, "s9")
+    found = answers(world)
     assert {name: answer.verdict for name, answer in found.items()} == {checker.name: "pass" for checker in checkers()}
     assert all(answer.checked for answer in found.values())
 
@@ -57,6 +59,24 @@ def unexpected_after_500(world: World) -> None:
 def unexpected_without_intent(world: World) -> None:
     world.add_server("x", f"{MARK}-77", "host-1", 7, operation=False)
     world.recount()
+
+
+def failed_after_it_was_built(world: World) -> None:
+    world.server("s1").update(status="ERROR", vm_state="error")
+
+
+def ignored_delete(world: World) -> None:
+    world.operation(9, f"{MARK}-1", "s1", kind="server.delete", ready_ns=None)
+
+
+def read_as_missing(world: World) -> None:
+    world.read(9, "s1", "NOT_FOUND")
+
+
+def read_as_it_was_before(world: World) -> None:
+    world.operation(9, f"{MARK}-1", "s1", kind="server.stop", status="SHUTOFF", ready_ns=12 * S)
+    world.server("s1").update(status="SHUTOFF", vm_state="stopped")
+    world.read(13, "s1", "ACTIVE")
 
 
 def stuck_build(world: World) -> None:
@@ -102,7 +122,8 @@ def leak_of_a_deleted_server(world: World) -> None:
 
 
 def leak_of_a_failed_server(world: World) -> None:
-    world.server("s1").update(status="ERROR", vm_state="error", host=None, addresses=[])
+    world.server("s1").update(status="ERROR", vm_state="error", host=None, addresses=[], launched=None)
+    world.row("s1").update(ready_ns=None, status="ERROR")
     world.after["ports"] = [each for each in world.after["ports"] if each["device_id"] != "s1"]
 
 
@@ -169,6 +190,10 @@ DAMAGE_BY_CODE: dict[Callable[[World], None], dict[str, list[str]]] = {
     duplicated: {"duplicate_server": ["s1", "twin"]},
     unexpected_after_500: {"unexpected_server": ["s1"]},
     unexpected_without_intent: {"unexpected_server": ["x"]},
+    failed_after_it_was_built: {"built_server_failed": ["s1"]},
+    ignored_delete: {"ignored_delete": ["s1"]},
+    read_as_missing: {"stale_read": ["s1"]},
+    read_as_it_was_before: {"stale_read": ["s1"]},
     stuck_build: {"stuck_build": ["s1"]},
     stuck_task: {"stuck_task": ["s1"]},
     stuck_port: {"stuck_port": ["port-s1"]},
@@ -223,6 +248,78 @@ def test_a_database_killed_in_a_burst_shows_stuck_builds_and_leaked_allocations_
     assert (verdict.true_exit_code, verdict.exit_code) == (DAMAGE, PASS)
     assert verdict.expect is not None
     assert verdict.expect.as_expected
+
+
+def test_a_server_that_failed_in_the_middle_of_what_was_asked_of_it_is_no_broken_promise() -> None:
+    world = World()
+    failed_after_it_was_built(world)
+    world.operation(9, f"{MARK}-1", "s1", kind="server.reboot", effect="unknown", ending="timeout", ready_ns=None)
+    assert findings(world) == {}
+
+
+def test_a_build_that_failed_is_no_built_server() -> None:
+    world = World()
+    leak_of_a_failed_server(world)
+    world.allocations("host-1").pop("s1")
+    world.recount()
+    assert findings(world) == {}
+
+
+def test_a_built_server_in_error_is_unknown_when_what_the_run_did_is_not_known() -> None:
+    world = World()
+    failed_after_it_was_built(world)
+    world.run["worker_lost"] = [{"name": "worker-1"}]
+    assert findings(world) == {}
+    assert answers(world)["servers_failed"].verdict == "unknown"
+
+
+def test_a_young_deletion_is_neither_ignored_nor_a_pass() -> None:
+    world = World(stuck_after_s=10_000)
+    ignored_delete(world)
+    assert findings(world) == {}
+    assert "audited too early" in answers(world)["deletions"].reason
+
+
+@pytest.mark.parametrize("task", ["deleting", None])
+def test_a_deletion_that_has_begun_or_failed_for_all_to_see_is_not_ignored(task: str | None) -> None:
+    world = World()
+    ignored_delete(world)
+    world.server("s1").update(task_state=task, status="ACTIVE" if task else "ERROR")
+    assert findings(world) == ({"stuck_task": ["s1"]} if task else {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent_s", "ready_s"),
+    [("server.delete", 8, None), ("server.stop", 8, 40), ("server.stop", 9, None), ("server.stop", 7, 8)],
+)
+def test_a_read_beside_an_action_may_show_either_state(kind: str, sent_s: int, ready_s: int | None) -> None:
+    world = World()
+    at_ns = sent_s * S
+    world.operation(90, None, "s1", kind=kind, sent_ns=at_ns, status="SHUTOFF", ready_ns=ready_s and ready_s * S)
+    world.server("s1").update(status="SHUTOFF", task_state=None if kind == "server.stop" else "deleting")
+    world.read(9, "s1", "SHUTOFF")
+    if ready_s != 8:
+        world.read(9, "s1", "ACTIVE")
+    assert "stale_read" not in findings(world)
+
+
+def test_not_found_is_stale_only_between_the_creation_and_a_deletion_of_a_server_that_was_there() -> None:
+    world = World()
+    world.row("s1").update(accepted_ns=10 * S, ready_ns=11 * S)
+    world.read(9, "s1", "NOT_FOUND")  # nobody has said yes by then
+    deleted_server(world, "s9")
+    world.read(12, "s9", "NOT_FOUND")
+    world.ask(f"{MARK}-20", 20)
+    world.operation(20, f"{MARK}-20", "s20", ready_ns=None)
+    world.read(22, "s20", "NOT_FOUND")
+    assert findings(world) == {"lost_server": ["s20"]}
+
+
+def test_a_state_that_nobody_saw_before_is_not_an_older_one() -> None:
+    world = World()
+    world.read(9, "s1", "SHUTOFF")
+    world.read(10, "s1", "ERROR")
+    assert findings(world) == {}
 
 
 def test_a_burst_of_one_request_is_one_intent_for_many() -> None:

@@ -73,6 +73,7 @@ class World:
         for number in range(count):
             self.ask(f"{MARK}-{number}", operation_id=number + 1)
             self.add_server(f"s{number}", f"{MARK}-{number}", host=f"host-{number % 2}", number=number)
+            self.read(number + 5, f"s{number}", "ACTIVE")
         self.recount()
 
     @staticmethod
@@ -92,6 +93,13 @@ class World:
         row |= {"effect": "done", "ending": "answered", "process": "worker-0", **changes}
         self.operations.append(row)
         return row
+
+    def read(self, at_s: int, resource: str, status: str) -> dict[str, Any]:
+        """A user reads a server for a tenth of a second, and is told its status."""
+        return self.operation(
+            1000 + at_s, None, resource, kind="server.read", status=status, intended_ns=at_s * S, sent_ns=at_s * S,
+            accepted_ns=at_s * S + S // 10, ready_ns=at_s * S + S // 10, ready_level=None,
+        )  # fmt: skip
 
     def add_server(self, identity: str, name: str, host: str | None, number: int, *, operation: bool = True) -> None:
         """A live server with its port and allocation, and the operation that asked for it."""
@@ -136,7 +144,9 @@ class World:
         return next(each for each in self.after["ports"] if each["device_id"] == server)
 
     def row(self, identity: str) -> dict[str, Any]:
-        return next(each for each in self.operations if each["resource_id"] == identity)
+        """The operation that asked for a server."""
+        kind = "server.create"
+        return next(each for each in self.operations if (each["resource_id"], each["kind"]) == (identity, kind))
 
     def allocations(self, host: str) -> dict[str, Any]:
         return next(each["allocations"] for each in self.after["providers"] if each["name"] == host)

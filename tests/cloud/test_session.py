@@ -23,7 +23,10 @@ def test_the_verbs_work_at_both_levels(small: SmallCloud, connection: Cloud) -> 
         api, name="squall-x-1", flavor_id="1", image_id="i", network_id="n", mark="squall-x", count=3
     )
     assert sorted(server["name"] for server in compute.list_servers(api)) == [f"squall-x-1-{i}" for i in (1, 2, 3)]
-    assert compute.show_server(api, made.body["server"]["id"])["status"] == "BUILD"
+    found = compute.find_server(api, made.body["server"]["id"])
+    assert found is not None
+    assert found["status"] == "BUILD"
+    assert compute.find_server(api, "nobody") is None
     assert compute.delete_server(api, made.body["server"]["id"]).exchange.status == 204
     assert compute.delete_server(api, made.body["server"]["id"]).exchange.status == 404
     assert [each["name"] for each in network.list_networks(api)] == ["private"]
@@ -32,7 +35,8 @@ def test_the_verbs_work_at_both_levels(small: SmallCloud, connection: Cloud) -> 
     assert connection.proxy("identity").get("/").json()["version"]["id"] == "v3.14"
     assert compute.limits(api)["maxTotalInstances"] == 10
     assert [exchange.route for exchange in seen] == [
-        "POST /servers", "GET /servers/detail", "GET /servers/{id}", "DELETE /servers/{id}", "DELETE /servers/{id}",
+        "POST /servers", "GET /servers/detail", "GET /servers/{id}", "GET /servers/{id}",
+        "DELETE /servers/{id}", "DELETE /servers/{id}",
         "GET /networks", "POST /auth/tokens", "GET /limits",
     ]  # fmt: skip
     assert all(exchange.intended_ns <= exchange.sent_ns <= exchange.done_ns for exchange in seen)

@@ -125,9 +125,11 @@ def test_a_run_is_recorded_whole(tmp_path: Path) -> None:
     assert (burst["resolution_ns"] > 0).all()
     assert operations["operation_id"].is_unique
     kinds = operations[operations["swarm"] == "life"]["kind"].value_counts().to_dict()
-    assert {kind: n for kind, n in kinds.items() if n} == dict.fromkeys(
-        ["server.create", "server.stop", "server.start", "server.reboot", "server.delete"], 2
-    )
+    done = ["server.create", "server.stop", "server.start", "server.reboot", "server.delete"]
+    assert {kind: n for kind, n in kinds.items() if n} == {**dict.fromkeys(done, 2), "server.read": 4}
+    reads = operations[operations["kind"] == "server.read"]
+    assert set(reads["status"]) == {"ACTIVE"}
+    assert reads["resource_id"].isin(creates["resource_id"]).all()
     assert len(operations[operations["kind"] == "network.setup"]) == 4
     assert len(operations[operations["kind"] == "network.teardown"]) == 4
     assert not any(name for name in (n["name"] for n in cloud.things["networks"].values()) if name != "private")

@@ -2,7 +2,7 @@
 
 from harness.checkers.finding import Affected, Code, Evidence, finding
 from harness.checkers.history import History
-from harness.checkers.intents import Asked, accounts
+from harness.checkers.intents import Asked, accounts, gap
 from harness.checkers.registry import Checker
 
 LOST_SERVER = Code("lost_server", "I1", "S1", "The cloud accepted the server, nobody deleted it, and it is not there.")
@@ -23,9 +23,9 @@ def check(history: History) -> Evidence:
         for identity in sorted(asked.gone & servers.keys()):
             server = servers[identity]
             back.append(Affected("server", identity, server.name, detail=f"is {server.status}"))
-    if lost and (gap := _gap(history)):
+    if lost and (reason := gap(history)):
         evidence.doubts.append(
-            f"{len(lost)} accepted servers are not there; whether the run deleted them is lost: {gap}"
+            f"{len(lost)} accepted servers are not there; whether the run deleted them is lost: {reason}"
         )
     else:
         evidence.findings += finding(LOST_SERVER, lost, "accepted by the cloud, never deleted, not there")
@@ -46,15 +46,6 @@ def _lost(history: History, asked: Asked) -> list[Affected]:
         nameless = asked.count - accounted
         lost.append(Affected("server", "", asked.name, None, f"{nameless} of {asked.count} never appeared in any list"))
     return lost
-
-
-def _gap(history: History) -> str:
-    """Why the record of deletions may not be whole; empty when it is."""
-    if history.run.get("worker_lost"):
-        return "a load worker died"
-    if any(name.startswith("operations") for name in history.torn):
-        return "the table of operations is torn"
-    return "" if "ended_wall_ns" in history.run else "the run did not come to its end"
 
 
 def _age(history: History, identity: str) -> float | None:
