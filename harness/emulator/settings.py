@@ -204,7 +204,14 @@ class TruthSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     lost_cast: Probability = 0.0  # the cast of a build is reported as sent and is not
     leaked_allocation: Probability = 0.0  # a delete leaves its placement allocation behind
     duplicate_fixed_address: Probability = 0.0  # a port gets a fixed address that another port has
+    shared_port: Probability = 0.0  # a build takes the port of another server instead of making one
+    failed_batch: Probability = 0.0  # one of a multi-create fails at last, and the clean-up gets the list of all
     created_500: Probability = 0.0  # a create is done, and answered with 500
+    accepted_never_done: Probability = 0.0  # a create or a delete is answered with 2xx, and forgotten
+    quota_drift: Probability = 0.0  # a deleted server stays in what quotas count
+    orphan_port: Probability = 0.0  # a delete leaves the server's ports behind
+    stale_read: Probability = 0.0  # a GET is answered by a replica that does not have the server yet
+    resurrected_server: Probability = 0.0  # a delete is done and seen, and lost with the database that had it
 
 
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -307,12 +307,16 @@ def test_not_found_is_stale_only_between_the_creation_and_a_deletion_of_a_server
     world = World()
     world.row("s1").update(accepted_ns=10 * S, ready_ns=11 * S)
     world.read(9, "s1", "NOT_FOUND")  # nobody has said yes by then
-    deleted_server(world, "s9")
+    deleted_server(world, "s9")  # asked for after 10 s
     world.read(12, "s9", "NOT_FOUND")
     world.ask(f"{MARK}-20", 20)
     world.operation(20, f"{MARK}-20", "s20", ready_ns=None)
     world.read(22, "s20", "NOT_FOUND")
     assert findings(world) == {"lost_server": ["s20"]}
+    deleted_server(world, "s8")
+    world.read(9, "s8", "NOT_FOUND")
+    world.row("s8")["accepted_ns"] = 8 * S
+    assert findings(world) == {"lost_server": ["s20"], "stale_read": ["s8"]}
 
 
 def test_a_state_that_nobody_saw_before_is_not_an_older_one() -> None:

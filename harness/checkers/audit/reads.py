@@ -2,7 +2,7 @@
 
 Scenarios that read a server itself leave a row `server.read` with the status that they saw, `NOT_FOUND` for a 404. It
 is stale when it shows a state that the cloud had acknowledged as past. While an action is under way either state is
-right. A server that is lost for good is `lost_server`: only one that is there afterwards was hidden by a stale read.
+right. Of a server that is not there afterwards, although nobody deleted it, `lost_server` speaks.
 """
 
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def _by_server(history: History) -> dict[str, list[Row]]:
 
 
 def _missed(reads: list[Row], acts: list[Row], is_there: bool) -> Iterator[str]:
-    """404 after the create was acknowledged, before any deletion, of a server that was there later."""
+    """404 after the create was acknowledged and before any deletion, unless `lost_server` says it all."""
     accepted = [row["accepted_ns"] for row in acts if row["kind"] == "server.create" and row["accepted_ns"] is not None]
     deleted_ns = min((row["sent_ns"] for row in acts if row["kind"] == "server.delete"), default=None)
     seen = [row["ready_ns"] for row in acts if row["ready_ns"] is not None]
@@ -58,7 +58,7 @@ def _missed(reads: list[Row], acts: list[Row], is_there: bool) -> Iterator[str]:
             continue
         if deleted_ns is not None and deleted_ns <= row["accepted_ns"]:
             continue
-        if is_there or last_seen_ns > row["accepted_ns"]:
+        if is_there or last_seen_ns > row["accepted_ns"] or deleted_ns is not None:
             yield f"not found {(row['sent_ns'] - min(accepted)) / 1e9:.3f} s after its creation was acknowledged"
 
 

@@ -162,7 +162,8 @@ class Compute:
         started = utcnow_iso()
         try:
             await self.builder.pause("delete", self.settings.delete)
-            await self.network.deallocate(uuid, frozenset(instance.get("own_ports") or ()))
+            if not self.runtime.strikes("orphan_port"):
+                await self.network.deallocate(uuid, frozenset(instance.get("own_ports") or ()))
             host.release(uuid, orjson.loads(instance["flavor"]))
             changes = {
                 "vm_state": states.DELETED,
@@ -171,7 +172,8 @@ class Compute:
                 "terminated_at": utcnow_iso(),
             }
             await self.conductor.save(context, uuid, changes, network_info="[]")
-            await self.conductor.action(context, {"name": "Instance", "uuid": uuid}, "destroy")
+            if not self.runtime.strikes("quota_drift"):
+                await self.conductor.action(context, {"name": "Instance", "uuid": uuid}, "destroy")
             await self.finish_event(context, uuid, "compute_terminate_instance", started)
             await self.free_allocations(uuid)
         except RemoteError as error:

@@ -1,7 +1,7 @@
 """What all resources of the compute API share: databases, bus, neighbours, and the rules for touching an instance."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -41,6 +41,7 @@ class ComputeApi:
         self.placement = runtime.service("placement", user="nova")
         self._services: list[Mapping[str, Any]] = []
         self._services_until = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def view(self, req: Any) -> View:
         """How this caller sees servers."""
@@ -100,6 +101,12 @@ class ComputeApi:
     def forget_services(self) -> None:
         """After a change: the next reader asks the database."""
         self._services_until = 0.0
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin what goes on after the answer; it ends with the process."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)  # the loop itself keeps no hold of it
+        task.add_done_callback(self._tasks.discard)
 
     def is_up(self, service: Mapping[str, Any]) -> bool:
         """Whether a service has reported lately and is not forced down."""

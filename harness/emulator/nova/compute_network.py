@@ -29,6 +29,7 @@ class ComputeNetwork:
     """Neutron, as all simulated computes of a process use it."""
 
     def __init__(self, runtime: "Runtime") -> None:
+        self._runtime = runtime
         self._neutron = runtime.service("neutron", user="nova")
         self._kept_s = runtime.scaled(KEPT_S)
         self._names: dict[str, tuple[float, str]] = {}
@@ -52,6 +53,8 @@ class ComputeNetwork:
         try:
             for request in requested:
                 port_id = request.get("port_id")
+                if not port_id and self._runtime.strikes("shared_port"):
+                    port_id = await self._anothers_port(instance, request)
                 if not port_id:
                     port_id = await self._create(context, instance, request, security_groups)
                     created.append(port_id)
@@ -91,6 +94,18 @@ class ComputeNetwork:
             answer = await self._neutron.delete(f"/v2.0/ports/{port['id']}")
             if answer.status not in (204, 404):
                 raise NetworkError(f"neutron answered {answer.status} when asked to delete port {port['id']}")
+
+    async def _anothers_port(self, instance: Mapping[str, Any], request: Mapping[str, Any]) -> str | None:
+        """The truth switch `shared_port`: a port that a server has already, as two requests for one port race for it.
+
+        Nova looks at `device_id` before either has set it, and Neutron lets the last one have the port.
+        """
+        query = {"network_id": request["network_id"], "project_id": instance["project_id"]}
+        response = await self._neutron.get("/v2.0/ports", query={**query, "device_owner": "compute:nova"})
+        if not response.ok:
+            raise NetworkError(f"neutron answered {response.status} when asked to list ports")
+        taken = sorted(port["id"] for port in response.json()["ports"] if port["status"] == "ACTIVE")
+        return taken[0] if taken else None
 
     async def _create(
         self,

@@ -4,18 +4,19 @@
 dies where it stands and nobody takes it up again: instances stay in BUILD with their allocations, as for real.
 """
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
 from harness.emulator.database import Database, Statement, in_list
 from harness.emulator.in_flight import for_each, rows_at_once
-from harness.emulator.messaging import CallContext, RemoteError
+from harness.emulator.messaging import CallContext, MessagingTimeout, RemoteError
 from harness.emulator.nova import instances, quota, states
 from harness.emulator.nova.claims import claim_resources
-from harness.emulator.nova.errors import MaxRetriesExceeded, NovaError, NoValidHost, TooManyInstances
+from harness.emulator.nova.errors import MaxRetriesExceeded, NovaError, NoValidHost
 from harness.emulator.nova.instances import Cells
 from harness.emulator.nova.object_store import ObjectStore
 from harness.emulator.nova.schema import CELL0_ID, CELL1_ID, host_mappings
@@ -85,7 +86,24 @@ class Conductor(ObjectStore):
         async def send(one: Created) -> None:
             await self._send(context, *one, spec, image, requested_networks, tags)
 
+        if len(created) > 1 and self.runtime.strikes("failed_batch"):
+            await self._fail_batch(created, send, tags)
+            return
         await for_each(created, send)
+
+    async def _fail_batch(
+        self, created: list[Created], send: Callable[[Created], Awaitable[None]], tags: list[str] | None
+    ) -> None:
+        """The truth switch `failed_batch`: the last of a multi-create fails when the others are built already.
+
+        As in Nova `_cleanup_build_artifacts` is then given all of the request, where it should get what failed.
+        """
+        *others, failed = created
+        await for_each(others, send)
+        timeout_s = self.runtime.scaled(self.runtime.settings.broker.rpc_response_timeout_s)
+        await asyncio.sleep(timeout_s)
+        await self._free(failed[0]["uuid"])
+        await self._refuse(created, MessagingTimeout(f"no reply within {timeout_s:g} s"), tags)
 
     async def build_instances(
         self,
@@ -303,15 +321,16 @@ class Conductor(ObjectStore):
     async def _refuse(
         self,
         created: list[Created],
-        error: TooManyInstances,
+        error: Exception,
         tags: list[str] | None,
     ) -> None:
         """The recheck failed: all of this request ends in ERROR. As in Nova allocations stay until it is deleted."""
+        code = getattr(error, "code", 500)
         for row, _, cell_id in created:
             uuid = row["uuid"]
             cell = self.cells.by_id[cell_id]
             await instances.save(cell, uuid, {"vm_state": states.ERROR, "task_state": None})
-            await cell.execute(instances.INSERT_FAULT, **fault_row(uuid, error, code=error.code))
+            await cell.execute(instances.INSERT_FAULT, **fault_row(uuid, error, code=code))
             if tags:
                 await cell.execute_many(INSERT_TAGS, [{"resource_id": uuid, "tag": tag} for tag in sorted(set(tags))])
             await self.cells.api.execute(instances.MAP_TO_CELL, uuid=uuid, cell_id=cell_id)

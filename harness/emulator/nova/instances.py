@@ -109,6 +109,20 @@ DESTROY_INSTANCE = Statement(
     .where(instances.c.uuid == bindparam("uuid"), _IS_LIVE)
     .values(deleted=instances.c.id, deleted_at=bindparam("now"), row_version=instances.c.row_version + 1)
 )
+# For the truth switch `resurrected_server` only: Nova never brings an instance back.
+RESTORE_INSTANCE = Statement(
+    update(instances)
+    .where(instances.c.uuid == bindparam("b_uuid"))
+    .values(
+        deleted=0,
+        deleted_at=None,
+        vm_state=bindparam("b_vm_state"),
+        task_state=bindparam("b_task_state"),
+        terminated_at=bindparam("b_terminated_at"),
+        updated_at=bindparam("b_now"),
+        row_version=instances.c.row_version + 1,
+    )
+)
 # Nova destroys a host-less instance only where it still has no host, else it was scheduled meanwhile.
 DESTROY_HOSTLESS = Statement(
     update(instances)

@@ -164,6 +164,9 @@ async def create(api: ComputeApi, req: Any, resp: Any) -> None:
         "scheduler_hints": hints,
         "num_instances": count,
     }
+    if api.runtime.strikes("accepted_never_done"):
+        _answer(api, req, resp, server, new)
+        return
     await _provision(api, caller, new, spec, group_uuid)
     await api.runtime.bus.cast(
         "conductor",

@@ -1,5 +1,6 @@
 """Deleting a server: with a host it is that host's work; without one, or with a dead one, the API does it itself."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from harness.emulator.nova.schema import CELL1_ID
 from harness.emulator.nova.server_create import bus_context
 from harness.emulator.timestamps import utcnow_iso
 
+FAILOVER_S = 30.0  # until clients reach the replica that takes over
+
 
 async def delete_server(api: ComputeApi, req: Any, uuid: str, *, forced: bool = False) -> None:
     """`DELETE /servers/{id}` and `forceDelete`.
@@ -19,6 +22,11 @@ async def delete_server(api: ComputeApi, req: Any, uuid: str, *, forced: bool = 
     caller: Caller = req.context.caller
     cell_id, row = await api.instance(caller, uuid)
     check_lock(row, caller)
+    if api.runtime.strikes("accepted_never_done"):
+        return
+    if row["host"] and cell_id is not None and api.runtime.strikes("resurrected_server"):
+        await _delete_for_a_while(api, cell_id, row)
+        return
     if instances.is_building_unscheduled(row):
         if await _delete_while_booting(api, uuid):
             await _forget(api, uuid)
@@ -58,6 +66,23 @@ async def _delete_in_cell(api: ComputeApi, req: Any, cell_id: int, row: Mapping[
         context=bus_context(req),
     )
     await api.cells.api.execute(instances.QUEUE_FOR_DELETE, uuid=uuid)
+
+
+async def _delete_for_a_while(api: ComputeApi, cell_id: int, row: Mapping[str, Any]) -> None:
+    """The truth switch `resurrected_server`: the database dies with this commit, its replica has the server as it was.
+
+    The cast to the host is lost likewise, so that all of the server is still there when it is back.
+    """
+    uuid, cell = row["uuid"], api.cells.by_id[cell_id]
+    await api.save(cell_id, uuid, {"vm_state": states.DELETED, "task_state": None, "terminated_at": utcnow_iso()})
+    await cell.execute(instances.DESTROY_INSTANCE, uuid=uuid, now=utcnow_iso())
+
+    async def come_back() -> None:
+        await asyncio.sleep(api.runtime.scaled(FAILOVER_S))
+        kept = {f"b_{name}": row[name] for name in ("vm_state", "task_state", "terminated_at")}
+        await cell.execute(instances.RESTORE_INSTANCE, b_uuid=uuid, b_now=utcnow_iso(), **kept)
+
+    api.later(come_back())
 
 
 async def _delete_while_booting(api: ComputeApi, uuid: str) -> bool:

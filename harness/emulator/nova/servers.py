@@ -156,6 +156,8 @@ class ServerResource:
         require(caller.is_reader, "os_compute_api:servers:show")
         # A server that was shown before and did not change since is not read again, only its version.
         cell_id, row = await self.api.instance(caller, server_id, statement=instances.GET_HEAD)
+        if self.api.runtime.strikes("stale_read"):
+            raise ApiError(404, f"Instance {server_id} could not be found.")
         view = self.api.view(req)
         text: bytes | None = None
         kept = self.api.fragments.of(view)
