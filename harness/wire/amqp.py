@@ -152,7 +152,7 @@ def method_frame(channel: int, method: base.Frame) -> bytes:
 def decode_method(payload: bytes) -> base.Frame:
     """The method in a method frame's payload.
 
-    Raises:  AmqpError 540 for an unknown method, FrameError (501) or 502 SYNTAX_ERROR when its arguments do not parse.
+    Raises:  AmqpError 540 for an unknown method, 501 FRAME_ERROR when its arguments do not parse (RabbitMQ's code).
     """
     if len(payload) < 4:
         raise FrameError(f"method frame of {len(payload)} bytes")
@@ -164,8 +164,8 @@ def decode_method(payload: bytes) -> base.Frame:
     try:
         method.unmarshal(payload[4:])
     except (ValueError, IndexError, struct.error, exceptions.PAMQPException) as error:
-        text = f"SYNTAX_ERROR - arguments of {method.name} do not parse: {error}"
-        raise AmqpError(502, text[:255], index >> 16, index & 0xFFFF) from error
+        text = f"FRAME_ERROR - arguments of {method.name} do not parse: {error}"
+        raise AmqpError(501, text[:255], index >> 16, index & 0xFFFF) from error
     return method
 
 
@@ -245,14 +245,14 @@ def route_bytes(exchange: str, routing_key: str) -> bytes:
 
 
 def split_route(route: bytes) -> tuple[str, str]:
-    """Exchange and routing key of `route_bytes`. Raises AmqpError 502 when the lengths do not add up."""
+    """Exchange and routing key of `route_bytes`. Raises AmqpError 501 when the lengths do not add up."""
     at = route[0] + 1 if route else 0
     if not route or at >= len(route) or at + 1 + route[at] != len(route):
-        raise AmqpError(502, "SYNTAX_ERROR - exchange and routing key do not parse", 60, 40)
+        raise AmqpError(501, "FRAME_ERROR - exchange and routing key do not parse", 60, 40)
     try:
         return route[1:at].decode(), route[at + 1 :].decode()
     except UnicodeDecodeError as error:
-        raise AmqpError(502, f"SYNTAX_ERROR - name is not UTF-8: {error.reason}", 60, 40) from error
+        raise AmqpError(501, f"FRAME_ERROR - name is not UTF-8: {error.reason}", 60, 40) from error
 
 
 def publish_frame(channel: int, route: bytes, *, mandatory: bool = False) -> bytes:
@@ -261,7 +261,7 @@ def publish_frame(channel: int, route: bytes, *, mandatory: bool = False) -> byt
 
 
 def decode_publish(payload: bytes) -> Publish:
-    """basic.publish from a method frame's payload. Raises AmqpError 502 when it does not parse."""
+    """basic.publish from a method frame's payload. Raises AmqpError 501 when it does not parse."""
     route = payload[6:-1]
     exchange, routing_key = split_route(route)
     bits = payload[-1]
@@ -309,10 +309,10 @@ def ack_frame(channel: int, delivery_tag: int, *, multiple: bool = False) -> byt
 def decode_ack(payload: bytes) -> tuple[int, int]:
     """Delivery tag and flag byte of basic.ack (1 multiple) or basic.nack (1 multiple, 2 requeue).
 
-    Raises:  AmqpError 502 when it is too short.
+    Raises:  AmqpError 501 when it is too short.
     """
     if len(payload) < 13:
-        raise AmqpError(502, "SYNTAX_ERROR - basic.ack or nack is too short", 60, 80)
+        raise AmqpError(501, "FRAME_ERROR - basic.ack or nack is too short", 60, 80)
     tag, flags = _TAG_FLAG.unpack_from(payload, 4)
     return tag, flags
 

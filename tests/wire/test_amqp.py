@@ -108,8 +108,8 @@ def test_a_malformed_frame_is_named(data: bytes, says: str) -> None:
         b"\x00\x3c\x00\x28\x00\x00\x04\xff\xff\xff\xff\x00\x00",
     ],
 )
-def test_a_malformed_publish_is_a_syntax_error(payload: bytes) -> None:
-    with pytest.raises(AmqpError, match="502 SYNTAX_ERROR"):
+def test_a_malformed_publish_is_a_frame_error(payload: bytes) -> None:
+    with pytest.raises(AmqpError, match="501 FRAME_ERROR"):
         amqp.decode_publish(payload)
 
 

@@ -5,12 +5,14 @@ The rarer methods (declare, bind, delete, ...) are in `methods.py`.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pamqp import commands
 
+from harness.emulator.broker.arguments import LONGEST_MS
 from harness.emulator.broker.message import Entry, Message
 from harness.emulator.broker.queues import Consumer, Queue
 from harness.wire import amqp
@@ -41,7 +43,8 @@ class Channel:
         self.confirm_due = 0
         self._published = 0
         self._next_delivery = 1
-        self._publish: amqp.Publish | bytes | None = None
+        self.publishing: bytes | None = None
+        """basic.publish whose content has not come whole yet: nothing else may come in between."""
         self._header = b""
         self._body: list[bytes] = []
         self._missing = 0
@@ -50,20 +53,29 @@ class Channel:
 
     def begin_publish(self, payload: bytes) -> None:
         """basic.publish arrived: its content must follow."""
-        if self._publish is not None:
-            raise AmqpError(505, "UNEXPECTED_FRAME - expected content header for class 60, got a method", 60, 40)
         if len(payload) < 9:
-            raise AmqpError(502, "SYNTAX_ERROR - basic.publish is too short", 60, 40)
-        self._publish = payload
+            raise AmqpError(501, "FRAME_ERROR - basic.publish is too short", 60, 40)
+        self.publishing = payload
+
+    def out_of_turn(self) -> AmqpError:
+        """What to say to a frame that is not the one that must follow."""
+        if self.publishing is None:
+            return AmqpError(505, "UNEXPECTED_FRAME - expected method frame, got non method frame instead")
+        wanted = "content body" if self._header else "content header for class 60"
+        got = "non content body" if self._header else "non content header"
+        return AmqpError(505, f"UNEXPECTED_FRAME - expected {wanted}, got {got} frame instead", 60, 40)
 
     def content_header(self, payload: bytes) -> None:
         """The content header of the publish under way."""
-        if self._publish is None or self._header:
-            raise AmqpError(505, "UNEXPECTED_FRAME - expected a method, got a content header", 60, 40)
+        if self.publishing is None or self._header:
+            raise self.out_of_turn()
+        if payload[:2] != b"\0\x3c" and len(payload) >= 14:
+            text = "UNEXPECTED_FRAME - expected content header for class 60, got one for class "
+            raise AmqpError(505, f"{text}{int.from_bytes(payload[:2], 'big')} instead", 60, 40)
         size = amqp.body_size(payload)
         if size > self.session.broker.settings.max_message_bytes:
             text = f"PRECONDITION_FAILED - message size {size} is larger than configured max size "
-            self._publish = None
+            self.publishing = None
             raise AmqpError(406, f"{text}{self.session.broker.settings.max_message_bytes}", 60, 40)
         self._header = payload
         self._missing = size
@@ -73,13 +85,13 @@ class Channel:
     def content_body(self, payload: bytes) -> None:
         """A body frame of the publish under way."""
         if not self._missing:
-            raise AmqpError(505, "UNEXPECTED_FRAME - expected a method, got a content body", 60, 40)
+            raise self.out_of_turn()
         self._missing -= len(payload)
         if self._missing == 0 and not self._body:
             self._finish_publish(payload)
             return
         if self._missing < 0:
-            raise AmqpError(501, "FRAME_ERROR - body frames are longer than the announced body size", 60, 40)
+            raise self.out_of_turn()
         self._body.append(payload)
         if self._missing == 0:
             body = b"".join(self._body)
@@ -87,14 +99,18 @@ class Channel:
             self._finish_publish(body)
 
     def _finish_publish(self, body: bytes) -> None:
-        payload, header = self._publish, self._header
+        payload, header = self.publishing, self._header
         assert isinstance(payload, bytes)
-        self._publish, self._header = None, b""
+        self.publishing, self._header = None, b""
         session = self.session
         route = payload[6:-1]
+        if payload[-1] & 2:
+            raise AmqpError(540, "NOT_IMPLEMENTED - immediate=true", 60, 40)
         if session.restricted:
             exchange = amqp.split_route(route)[0]
             session.require("write", exchange, "exchange", 60, 40)
+        if header[13] & 0x10:
+            self._check_user(_NO_SIZE + header[12:])
         queues = session.vhost.route(route)
         self._published += 1
         expiration_ms = _expiration_ms(_NO_SIZE + header[12:]) if header[12] & 1 else None
@@ -108,6 +124,13 @@ class Channel:
             self.confirm_due = self._published
             # The two halves of a call: a request expires, a reply is mandatory. Their senders wait for something else.
             session.confirm(self, may_wait=expiration_ms is not None or payload[-1] & 1 == 1)
+
+    def _check_user(self, header: bytes) -> None:
+        """The user-id property, when set, must be true. Raises AmqpError 406."""
+        said, user = amqp.decode_properties(header).user_id, self.session.user
+        if user is not None and said != user.name:
+            text = f"PRECONDITION_FAILED - user_id property set to '{said}' but authenticated user was '{user.name}'"
+            raise AmqpError(406, text[:255], 60, 40)
 
     def _return(self, route: bytes, properties: bytes, body: bytes) -> None:
         exchange, key = amqp.split_route(route)
@@ -166,9 +189,9 @@ class Channel:
         if self.waiting:
             self.pump()
 
-    def reject(self, tag: int, *, multiple: bool, requeue: bool) -> None:
+    def reject(self, tag: int, *, multiple: bool, requeue: bool, method_id: int = 120) -> None:
         """basic.reject and basic.nack. Raises AmqpError 406 for a delivery tag that is not outstanding."""
-        self._give_back(self._take(tag, multiple), requeue=requeue)
+        self._give_back(self._take(tag, multiple, method_id), requeue=requeue)
         if self.waiting:
             self.pump()
 
@@ -185,19 +208,19 @@ class Channel:
         for queue in waiting:
             queue.pump()
 
-    def _take(self, tag: int, multiple: bool) -> list[tuple[Entry, Queue, Consumer | None]]:
+    def _take(self, tag: int, multiple: bool, method_id: int = 80) -> list[tuple[Entry, Queue, Consumer | None]]:
         unacked = self.unacked
         if not multiple:
             found = unacked.pop(tag, None)
             if found is None:
-                raise AmqpError(406, f"PRECONDITION_FAILED - unknown delivery tag {tag}", 60, 80)
+                raise AmqpError(406, f"PRECONDITION_FAILED - unknown delivery tag {tag}", 60, method_id)
             return [found]
         if tag == 0:
             taken = list(unacked.values())
             unacked.clear()
             return taken
         if tag >= self._next_delivery or tag not in unacked:
-            raise AmqpError(406, f"PRECONDITION_FAILED - unknown delivery tag {tag}", 60, 80)
+            raise AmqpError(406, f"PRECONDITION_FAILED - unknown delivery tag {tag}", 60, method_id)
         taken = []
         while unacked:
             first, value = unacked.popitem(last=False)
@@ -241,7 +264,7 @@ class Channel:
             self.cancel(tag)
         self.session.write_confirms()
         self.waiting.clear()
-        self._publish, self._header, self._missing = None, b"", 0
+        self.publishing, self._header, self._missing = None, b"", 0
         self._body.clear()
         self.recover()
 
@@ -252,6 +275,19 @@ def _expiration_ms(header: bytes) -> int | None:
     text = amqp.decode_properties(header).expiration
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit():
-        raise AmqpError(406, f"PRECONDITION_FAILED - invalid expiration '{text}': no_integer"[:255], 60, 40)
+    if problem := _expiration_problem(text):
+        raise AmqpError(406, f"PRECONDITION_FAILED - invalid expiration '{text}': {problem}"[:255], 60, 40)
     return int(text)
+
+
+def _expiration_problem(text: str) -> str:
+    """Erlang's word for what is wrong with an expiration; empty when nothing is."""
+    found = re.match(r"[+-]?[0-9]+", text, re.ASCII)
+    if found is None:
+        return "no_integer"
+    if found.end() < len(text):
+        return f'{{leftover_string,"{text[found.end() :]}"}}'
+    value = int(text)
+    if value < 0:
+        return f"{{value_negative,{value}}}"
+    return f"{{value_too_large,{value}}}" if value > LONGEST_MS else ""

@@ -53,8 +53,8 @@ def handle(session: Session, method: Any) -> None:
     elif session.state == "open" and isinstance(method, commands.Connection.Open):
         _open(session, method.virtual_host)
     else:
-        text = f"COMMAND_INVALID - {method.name} in state {session.state}"
-        raise AmqpError(503, text, method.frame_id, method.index & 0xFFFF)
+        text = f"CHANNEL_ERROR - unexpected method in connection state {session.state}"
+        raise AmqpError(504, text, method.index >> 16, method.index & 0xFFFF)
 
 
 def _authenticate(session: Session, method: Any) -> None:
@@ -68,7 +68,7 @@ def _authenticate(session: Session, method: Any) -> None:
     if user is None or not user.accepts(password):
         session.broker.log.warning("login of user %r from %s refused", name, session.name)
         if not told.get("authentication_failure_close"):
-            session.finish()
+            session.give_up()
             return
         text = f"ACCESS_REFUSED - Login was refused using authentication mechanism {method.mechanism}. "
         raise AmqpError(403, text + "For details see the broker logfile.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from pamqp import commands
 
+from harness.emulator.broker.arguments import QUORUM
 from harness.emulator.broker.channel import Channel
 from harness.emulator.broker.queues import Consumer
 from harness.emulator.broker.vhost import Exchange
@@ -20,12 +21,12 @@ Reply = Any
 def handle(channel: Channel, method: Any) -> None:
     """Carry out one method and write its reply, unless the client asked for none.
 
-    Raises:  AmqpError as the method's own rules demand, 540 for a method that is not offered.
+    Raises:  AmqpError as the method's own rules demand, 540 for a method that is not offered, 503 or 505 for one that
+             only a broker says.
     """
     handler = _HANDLERS.get(type(method))
     if handler is None:
-        text = f"NOT_IMPLEMENTED - {method.name} is not offered by this broker"
-        raise AmqpError(540, text, method.frame_id, method.index & 0xFFFF)
+        raise _not_handled(method)
     reply = handler(channel, method)
     if reply is not None and not getattr(method, "nowait", False):
         channel.session.write(method_frame(channel.number, reply))
@@ -36,11 +37,10 @@ def handle(channel: Channel, method: Any) -> None:
 
 def _exchange_declare(channel: Channel, method: commands.Exchange.Declare) -> Reply:
     vhost, session = channel.session.vhost, channel.session
+    _not_default(method.exchange, 40, 10)
     if method.passive:
         vhost.exchange(method.exchange)
         return commands.Exchange.DeclareOk()
-    if method.exchange == "":
-        raise AmqpError(403, "ACCESS_REFUSED - operation not permitted on the default exchange", 40, 10)
     session.require("configure", method.exchange, "exchange", 40, 10)
     vhost.declare_exchange(
         Exchange(
@@ -63,6 +63,8 @@ def _exchange_delete(channel: Channel, method: commands.Exchange.Delete) -> Repl
 
 def _exchange_bind(channel: Channel, method: commands.Exchange.Bind) -> Reply:
     vhost = channel.session.vhost
+    _not_default(method.destination, 40, 30)
+    _not_default(method.source, 40, 30)
     channel.session.require("write", method.destination, "exchange", 40, 30)
     channel.session.require("read", method.source, "exchange", 40, 30)
     source, target = vhost.exchange(method.source, 40, 30), vhost.exchange(method.destination, 40, 30)
@@ -72,62 +74,80 @@ def _exchange_bind(channel: Channel, method: commands.Exchange.Bind) -> Reply:
 
 def _exchange_unbind(channel: Channel, method: commands.Exchange.Unbind) -> Reply:
     vhost = channel.session.vhost
-    source, target = vhost.exchange(method.source, 40, 40), vhost.exchange(method.destination, 40, 40)
-    vhost.unbind(source, method.routing_key, target)
+    _not_default(method.destination, 40, 40)
+    _not_default(method.source, 40, 40)
+    channel.session.require("write", method.destination, "exchange", 40, 40)
+    channel.session.require("read", method.source, "exchange", 40, 40)
+    source, target = vhost.exchanges.get(method.source), vhost.exchanges.get(method.destination)
+    if source is not None and target is not None:
+        vhost.unbind(source, method.routing_key, target)
     return commands.Exchange.UnbindOk()
 
 
 def _queue_declare(channel: Channel, method: commands.Queue.Declare) -> Reply:
     session = channel.session
     if method.passive:
-        queue = session.vhost.queue(_named(channel, method.queue), session)
+        queue = session.vhost.queue(method.queue, session)
     else:
-        session.require("configure", method.queue, "queue", 50, 10)
+        arguments = dict(method.arguments or {})
         queue = session.vhost.declare_queue(
-            method.queue,
+            _allowed_name(channel, method.queue, arguments),
             session,
             durable=method.durable,
             exclusive=method.exclusive,
             auto_delete=method.auto_delete,
-            arguments=dict(method.arguments or {}),
+            arguments=arguments,
         )
+    queue.sweep()
     channel.last_queue = queue.name
     return commands.Queue.DeclareOk(queue.name, len(queue.ready), len(queue.consumers))
 
 
 def _queue_bind(channel: Channel, method: commands.Queue.Bind) -> Reply:
     session = channel.session
-    queue = session.vhost.queue(_named(channel, method.queue), session, 50, 20)
-    session.require("write", queue.name, "queue", 50, 20)
+    name = _named(channel, method.queue, 50, 20)
+    session.require("write", name, "queue", 50, 20)
+    _not_default(method.exchange, 50, 20)
     session.require("read", method.exchange, "exchange", 50, 20)
     exchange = session.vhost.exchange(method.exchange, 50, 20)
-    if exchange.name == "":
-        raise AmqpError(403, "ACCESS_REFUSED - operation not permitted on the default exchange", 50, 20)
+    queue = session.vhost.queue(name, session, 50, 20)
     session.vhost.bind(exchange, method.routing_key, queue)
     return commands.Queue.BindOk()
 
 
 def _queue_unbind(channel: Channel, method: commands.Queue.Unbind) -> Reply:
     session = channel.session
-    queue = session.vhost.queue(_named(channel, method.queue), session, 50, 50)
-    session.require("write", queue.name, "queue", 50, 50)
-    session.vhost.unbind(session.vhost.exchange(method.exchange, 50, 50), method.routing_key, queue)
+    name = _named(channel, method.queue, 50, 50)
+    session.require("write", name, "queue", 50, 50)
+    _not_default(method.exchange, 50, 50)
+    session.require("read", method.exchange, "exchange", 50, 50)
+    exchange = session.vhost.exchanges.get(method.exchange)
+    # What is not there is not bound: no error.
+    if exchange is not None and name in session.vhost.queues:
+        session.vhost.unbind(exchange, method.routing_key, session.vhost.queue(name, session, 50, 50))
     return commands.Queue.UnbindOk()
 
 
 def _queue_purge(channel: Channel, method: commands.Queue.Purge) -> Reply:
-    queue = channel.session.vhost.queue(_named(channel, method.queue), channel.session, 50, 30)
-    channel.session.require("read", queue.name, "queue", 50, 30)
+    name = _named(channel, method.queue, 50, 30)
+    channel.session.require("read", name, "queue", 50, 30)
+    queue = channel.session.vhost.queue(name, channel.session, 50, 30)
     return commands.Queue.PurgeOk(queue.purge())
 
 
 def _queue_delete(channel: Channel, method: commands.Queue.Delete) -> Reply:
     session = channel.session
-    name = _named(channel, method.queue)
+    name = _named(channel, method.queue, 50, 40)
+    session.require("configure", name, "queue", 50, 40)
     if name not in session.vhost.queues:
         return commands.Queue.DeleteOk(0)
     queue = session.vhost.queue(name, session, 50, 40)
-    session.require("configure", name, "queue", 50, 40)
+    if queue.kind == QUORUM and (method.if_unused or method.if_empty):
+        flag = "if-unused" if method.if_unused else "if-empty"
+        text = (
+            f"NOT_IMPLEMENTED - cannot delete queue '{name}' in vhost '{session.vhost.name}'. queue.delete operations "
+        )
+        raise AmqpError(540, f"{text}with {flag} flag set are not supported by quorum queues"[:255], 50, 40)
     if method.if_unused and queue.consumers:
         raise AmqpError(406, f"PRECONDITION_FAILED - queue '{name}' in vhost '{session.vhost.name}' in use", 50, 40)
     if method.if_empty and queue.ready:
@@ -149,8 +169,9 @@ def _qos(channel: Channel, method: commands.Basic.Qos) -> Reply:
 
 def _consume(channel: Channel, method: commands.Basic.Consume) -> Reply:
     session = channel.session
-    queue = session.vhost.queue(_named(channel, method.queue), session, 60, 20)
-    session.require("read", queue.name, "queue", 60, 20)
+    name = _named(channel, method.queue, 60, 20)
+    session.require("read", name, "queue", 60, 20)
+    queue = session.vhost.queue(name, session, 60, 20)
     tag = method.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(16)}"
     if tag in channel.consumers:
         raise AmqpError(530, f"NOT_ALLOWED - attempt to reuse consumer tag '{tag}'", 60, 20)
@@ -171,14 +192,15 @@ def _cancel(channel: Channel, method: commands.Basic.Cancel) -> Reply:
 
 def _get(channel: Channel, method: commands.Basic.Get) -> Reply:
     session = channel.session
-    queue = session.vhost.queue(_named(channel, method.queue), session, 60, 70)
-    session.require("read", queue.name, "queue", 60, 70)
+    name = _named(channel, method.queue, 60, 70)
+    session.require("read", name, "queue", 60, 70)
+    queue = session.vhost.queue(name, session, 60, 70)
     channel.get(queue, no_ack=method.no_ack)
     return None
 
 
 def _reject(channel: Channel, method: commands.Basic.Reject) -> Reply:
-    channel.reject(method.delivery_tag, multiple=False, requeue=method.requeue)
+    channel.reject(method.delivery_tag, multiple=False, requeue=method.requeue, method_id=90)
     return None
 
 
@@ -187,6 +209,13 @@ def _recover(channel: Channel, method: commands.Basic.Recover) -> Reply:
         raise AmqpError(540, "NOT_IMPLEMENTED - requeue=false", 60, 110)
     channel.recover()
     return commands.Basic.RecoverOk()
+
+
+def _recover_async(channel: Channel, method: commands.Basic.RecoverAsync) -> Reply:
+    if not method.requeue:
+        raise AmqpError(540, "NOT_IMPLEMENTED - requeue=false", 60, 100)
+    channel.recover()
+    return None
 
 
 def _confirm_select(channel: Channel, method: commands.Confirm.Select) -> Reply:
@@ -200,13 +229,41 @@ def _flow(channel: Channel, method: commands.Channel.Flow) -> Reply:
     return commands.Channel.FlowOk(True)
 
 
-def _named(channel: Channel, name: str) -> str:
+def _named(channel: Channel, name: str, class_id: int, method_id: int) -> str:
     """An empty queue name means the last one declared on the channel."""
     if name:
         return name
     if not channel.last_queue:
-        raise AmqpError(404, "NOT_FOUND - no previously declared queue", 50, 10)
+        raise AmqpError(404, "NOT_FOUND - no previously declared queue", class_id, method_id)
     return channel.last_queue
+
+
+def _allowed_name(channel: Channel, name: str, arguments: dict[str, object]) -> str:
+    """The name of a queue to declare; an empty one asks for a generated one. Raises AmqpError 403 or 406."""
+    if not name and arguments.get("x-queue-type") == QUORUM:
+        text = "PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_quorum_queue"
+        raise AmqpError(406, text, 50, 10)
+    if name.startswith("amq.") and name not in channel.session.vhost.queues:
+        raise AmqpError(403, f"ACCESS_REFUSED - queue name '{name}' contains reserved prefix 'amq.*'", 50, 10)
+    name = name or f"amq.gen-{secrets.token_urlsafe(16)}"
+    channel.session.require("configure", name, "queue", 50, 10)
+    return name
+
+
+def _not_default(exchange: str, class_id: int, method_id: int) -> None:
+    if exchange == "":
+        text = "ACCESS_REFUSED - operation not permitted on the default exchange"
+        raise AmqpError(403, text, class_id, method_id)
+
+
+def _not_handled(method: Any) -> AmqpError:
+    where = method.index >> 16, method.index & 0xFFFF
+    if where[0] == 90:
+        return AmqpError(540, f"NOT_IMPLEMENTED - {method.name} is not offered by this broker", *where)
+    if isinstance(method, commands.Basic.Deliver | commands.Basic.Return | commands.Basic.GetOk):
+        text = "UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead"
+        return AmqpError(505, text, *where)
+    return AmqpError(503, "COMMAND_INVALID - unimplemented method", *where)
 
 
 _HANDLERS: dict[type, Callable[[Channel, Any], Reply]] = {
@@ -225,6 +282,7 @@ _HANDLERS: dict[type, Callable[[Channel, Any], Reply]] = {
     commands.Basic.Get: _get,
     commands.Basic.Reject: _reject,
     commands.Basic.Recover: _recover,
+    commands.Basic.RecoverAsync: _recover_async,
     commands.Confirm.Select: _confirm_select,
     commands.Channel.Flow: _flow,
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from heapq import merge
 from typing import TYPE_CHECKING
 
+from harness.emulator.broker.arguments import queue_type
 from harness.emulator.broker.message import Entry, Message
 from harness.wire.amqp import deliver_head
 
@@ -54,6 +55,7 @@ class Queue:
         self.auto_delete = auto_delete
         self.owner = owner
         self.arguments = arguments
+        self.kind = queue_type(arguments)
         self.ttl_ms = _milliseconds(arguments, "x-message-ttl")
         self.expires_ms = _milliseconds(arguments, "x-expires")
         self.ready: deque[Entry] = deque()

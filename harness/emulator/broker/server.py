@@ -29,6 +29,7 @@ class BrokerSettings:
     memory_watermark_bytes: int = 256 * 1024 * 1024
     handshake_timeout_s: float = 10.0
     close_timeout_s: float = 5.0
+    silent_close_s: float = 3.0
     node: str = "squall@localhost"
     version: str = "0.1.0"
 
@@ -105,11 +106,11 @@ class Broker:
         return self.vhosts[name]
 
     def delete_vhost(self, name: str) -> None:
-        """Delete a virtual host with all it holds; its connections are closed."""
+        """Delete a virtual host with all it holds; its connections are dropped without a word."""
         vhost = self.vhosts.pop(name)
         for session in list(self.sessions):
             if session.vhost is vhost and session.state == "running":
-                session.close(320, f"CONNECTION_FORCED - vhost '{name}' is deleted")
+                session.abort()
         for queue in list(vhost.queues.values()):
             vhost.delete_queue(queue)
 

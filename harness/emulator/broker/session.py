@@ -55,6 +55,8 @@ class Session(asyncio.Protocol):
         self._out_size = 0
         self._paused = False
         self._reads_off: set[str] = set()
+        self._crossed: set[int] = set()
+        """Channels that both sides have closed at once: the client's close-ok may still come."""
         self._transport: asyncio.Transport | None = None
         self.wants_blocked_notice = False
 
@@ -222,6 +224,8 @@ class Session(asyncio.Protocol):
             return
         try:
             if kind == amqp.METHOD:
+                if channel.publishing is not None:
+                    raise channel.out_of_turn()
                 index = int.from_bytes(payload[:4], "big")
                 if index == amqp.BASIC_PUBLISH:
                     self.has_published = True
@@ -238,6 +242,8 @@ class Session(asyncio.Protocol):
                 channel.content_body(payload)
             elif kind == amqp.HEADER:
                 channel.content_header(payload)
+            else:
+                raise AmqpError(505, "UNEXPECTED_FRAME - type 8, all octets = <<>>")
         except AmqpError as error:
             if error.closes_connection:
                 raise
@@ -255,14 +261,17 @@ class Session(asyncio.Protocol):
 
     def _rare_frame(self, kind: int, number: int, payload: bytes, channel: Channel | None) -> None:
         if kind == amqp.HEARTBEAT:
+            if payload:
+                raise FrameError(f"heartbeat with {len(payload)} bytes, wanted none")
             if number:
-                raise FrameError(f"heartbeat on channel {number}, wanted 0")
+                raise AmqpError(505, "UNEXPECTED_FRAME - type 8, all octets = <<>>")
             return
         if channel is not None and channel.is_closing:
             # Everything but close and close-ok is to be ignored until the client has seen our close.
             if kind == amqp.METHOD and payload[:4] in (b"\x00\x14\x00\x28", b"\x00\x14\x00\x29"):
                 del self.channels[number]
                 if payload[3] == 40:
+                    self._crossed.add(number)
                     self.send(number, commands.Channel.CloseOk())
             return
         if self.state == "closing":
@@ -270,7 +279,7 @@ class Session(asyncio.Protocol):
                 self.finish()
             return
         if kind != amqp.METHOD:
-            raise AmqpError(504, f"CHANNEL_ERROR - content on channel {number}, which is not open")
+            raise AmqpError(505, "UNEXPECTED_FRAME - expected method frame, got non method frame instead")
         method = amqp.decode_method(payload)
         if number == 0:
             handshake.handle(self, method)
@@ -278,21 +287,22 @@ class Session(asyncio.Protocol):
             raise AmqpError(503, f"COMMAND_INVALID - {method.name} before connection.open")
         elif isinstance(method, commands.Channel.Open):
             self._open_channel(number)
-        elif not isinstance(method, commands.Channel.CloseOk):
-            text = f"CHANNEL_ERROR - expected 'channel.open', got {method.name} on channel {number}"
-            raise AmqpError(504, text, method.frame_id, method.index & 0xFFFF)
+        elif isinstance(method, commands.Channel.CloseOk) and number in self._crossed:
+            self._crossed.discard(number)
+        else:
+            text = "CHANNEL_ERROR - expected 'channel.open'"
+            raise AmqpError(504, text, method.index >> 16, method.index & 0xFFFF)
 
     def _open_channel(self, number: int) -> None:
         limit = self.user.max_channels if self.user and self.user.max_channels is not None else None
         if limit is not None and len(self.channels) >= limit:
-            name = self.user.name if self.user else ""
-            text = f"NOT_ALLOWED - number of channels opened for user '{name}' has reached the maximum allowed limit of"
-            raise AmqpError(530, f"{text} ({limit})", 20, 10)
-        if number > self.channel_max:
-            text = (
-                f"NOT_ALLOWED - number of channels opened ({len(self.channels)}) has reached the negotiated channel_max"
-            )
-            raise AmqpError(530, f"{text} ({self.channel_max})", 20, 10)
+            text = f"NOT_ALLOWED - number of channels opened for user '{self.user.name if self.user else ''}' has "
+            raise AmqpError(530, f"{text}reached the maximum allowed user limit of ({limit})"[:255])
+        # Their number counts, not their numbers, as in RabbitMQ.
+        if len(self.channels) >= self.channel_max:
+            text = f"NOT_ALLOWED - number of channels opened ({len(self.channels)}) has reached the negotiated "
+            raise AmqpError(530, f"{text}channel_max ({self.channel_max})")
+        self._crossed.discard(number)
         self.channels[number] = Channel(self, number)
         self.send(number, commands.Channel.OpenOk())
 
@@ -310,7 +320,7 @@ class Session(asyncio.Protocol):
         granted = self.user.permissions.get(self.vhost.name, {})
         shown = name or "amq.default"
         if verb not in granted or re.search(granted[verb], shown) is None:
-            text = f"ACCESS_REFUSED - {verb} access to {kind} '{shown}' in vhost '{self.vhost.name}' refused for user "
+            text = f"ACCESS_REFUSED - access to {kind} '{shown}' in vhost '{self.vhost.name}' refused for user "
             raise AmqpError(403, f"{text}'{self.user.name}'"[:255], class_id, method_id)
 
     # --- ends ---------------------------------------------------------------------------------------------------------
@@ -347,7 +357,8 @@ class Session(asyncio.Protocol):
     def _close_with(self, error: AmqpError) -> None:
         if self.state in ("closing", "closed"):
             return
-        told = self.state != "header"
+        # Who has not logged in is told nothing, and held up for a while, as in RabbitMQ.
+        told = self.state not in ("header", "start", "tune") or error.code == 403
         self.drop_all()
         if self._reads_off and self._transport is not None:
             # Deaf connections must hear the close-ok.
@@ -356,10 +367,17 @@ class Session(asyncio.Protocol):
         self.state = "closing"
         if told:
             self.send(0, commands.Connection.Close(error.code, error.text[:255], error.class_id, error.method_id))
-        if isinstance(error, FrameError) or not told:
+        if not told:
+            self.give_up()
+        elif isinstance(error, FrameError):
             self.finish()
         else:
             self.broker.later(self.broker.settings.close_timeout_s, self.abort)
+
+    def give_up(self) -> None:
+        """Say nothing more and close after a while: nobody shall try passwords in a hurry."""
+        self.state = "closing"
+        self.broker.later(self.broker.settings.silent_close_s, self.abort)
 
     def finish(self) -> None:
         """Nothing more is read; the socket closes when what is queued has left."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from harness.emulator.broker import arguments as rules
 from harness.emulator.broker.queues import Queue
 from harness.wire.amqp import AmqpError, split_route
 
@@ -141,11 +141,16 @@ class VirtualHost:
             raise AmqpError(503, f"COMMAND_INVALID - unknown exchange type '{wanted.kind}'", 40, 10)
         found = self.exchanges.get(wanted.name)
         if found is not None:
-            where = f"for exchange '{wanted.name}' in vhost '{self.name}'"
-            _same(where, "type", wanted.kind, found.kind, 40)
-            _same(where, "durable", wanted.durable, found.durable, 40)
-            _same(where, "auto_delete", wanted.auto_delete, found.auto_delete, 40)
-            _same(where, "internal", wanted.internal, found.internal, 40)
+            where = f"exchange '{wanted.name}' in vhost '{self.name}'"
+            for name, received, current in [
+                ("type", wanted.kind, found.kind),
+                ("durable", wanted.durable, found.durable),
+                ("auto_delete", wanted.auto_delete, found.auto_delete),
+                ("internal", wanted.internal, found.internal),
+            ]:
+                rules.check_same(where, name, received, current, 40)
+            name = "alternate-exchange"
+            rules.check_same_argument(where, name, wanted.arguments.get(name), found.arguments.get(name), 40)
             return
         if wanted.name.startswith("amq."):
             text = f"ACCESS_REFUSED - exchange name '{wanted.name}' contains reserved prefix 'amq.*'"
@@ -205,13 +210,16 @@ class VirtualHost:
             text = f"NOT_FOUND - no queue '{name}' in vhost '{self.name}'"
             raise AmqpError(404, text, class_id, method_id)
         if found.owner is not None and session is not None and found.owner is not session:
-            text = (
-                f"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}' in vhost '{self.name}'. "
-                "It could be originally declared on another connection or the exclusive property value does not match "
-                "that of the original declaration."
-            )
-            raise AmqpError(405, text[:255], class_id, method_id)
+            raise self._locked(name, class_id, method_id)
         return found
+
+    def _locked(self, name: str, class_id: int, method_id: int) -> AmqpError:
+        text = (
+            f"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}' in vhost '{self.name}'. "
+            "It could be originally declared on another connection or the exclusive property value does not match "
+            "that of the original declaration."
+        )
+        return AmqpError(405, text[:255], class_id, method_id)
 
     def declare_queue(
         self,
@@ -223,35 +231,30 @@ class VirtualHost:
         auto_delete: bool,
         arguments: dict[str, object],
     ) -> Queue:
-        """Create a queue, or check that the one of that name is the same. An empty name asks for a generated one.
+        """Create a queue, or check that the one of that name is the same.
 
-        Raises:  AmqpError 403 for a reserved name, 405 when locked, 406 when it exists with other settings.
+        A queue that is exclusive is not durable, whatever was asked for.
+        Raises:  AmqpError 405 when locked, 406 when it exists with other settings, or cannot be what is wanted.
         """
+        where = f"queue '{name}' in vhost '{self.name}'"
         if name in self.queues:
             found = self.queue(name, session)
-            where = f"for queue '{name}' in vhost '{self.name}'"
-            _same(where, "durable", durable, found.durable, 50)
-            _same(where, "auto_delete", auto_delete, found.auto_delete, 50)
-            if exclusive and found.owner is None:
-                raise AmqpError(
-                    405, f"RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}'", 50, 10
-                )
-            for key in ("x-expires", "x-message-ttl"):
-                _same(where, key, arguments.get(key), found.arguments.get(key), 50)
+            if exclusive != (found.owner is not None):
+                raise self._locked(name, 50, 10)
+            rules.check_same(where, "durable", durable and not exclusive, found.durable, 50)
+            rules.check_same(where, "auto_delete", auto_delete, found.auto_delete, 50)
+            rules.check_same_queue(where, arguments, found.arguments)
             found.touch()
             return found
-        where = f"for queue '{name}' in vhost '{self.name}'"
-        _check_duration(where, arguments, "x-message-ttl", least=0)
-        _check_duration(where, arguments, "x-expires", least=1)
-        if name.startswith("amq."):
-            raise AmqpError(403, f"ACCESS_REFUSED - queue name '{name}' contains reserved prefix 'amq.*'", 50, 10)
+        rules.check_queue(where, arguments)
+        rules.check_type(where, arguments, durable=durable, exclusive=exclusive, auto_delete=auto_delete)
         if self.max_queues is not None and len(self.queues) >= self.max_queues:
             text = f"PRECONDITION_FAILED - cannot declare queue '{name}': queue limit in vhost '{self.name}' "
             raise AmqpError(406, f"{text}({self.max_queues}) is reached", 50, 10)
         queue = Queue(
-            name or f"amq.gen-{secrets.token_urlsafe(16)}",
+            name,
             self._ledger,
-            durable=durable,
+            durable=durable and not exclusive,
             auto_delete=auto_delete,
             owner=session if exclusive else None,
             arguments=arguments,
@@ -328,33 +331,3 @@ def _collect(exchange: Exchange, key: str) -> tuple[Queue, ...]:
                 seen.add(destination)
                 todo.append(destination)
     return tuple(found)
-
-
-def _same(where: str, name: str, wanted: object, current: object, class_id: int) -> None:
-    if wanted != current:
-        text = f"PRECONDITION_FAILED - inequivalent arg '{name}' {where}: "
-        raise AmqpError(406, f"{text}received {_show(wanted)} but current is {_show(current)}"[:255], class_id, 10)
-
-
-def _show(value: object) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return f"'{str(value).lower()}'"
-    if isinstance(value, int):
-        return f"the value '{value}' of type 'signedint'"
-    return f"'{value}'"
-
-
-def _check_duration(where: str, arguments: dict[str, object], name: str, *, least: int) -> None:
-    """Milliseconds in a queue argument. Raises AmqpError 406 in RabbitMQ's (Erlang's) words."""
-    value = arguments.get(name)
-    if value is None:
-        return
-    problem = ""
-    if isinstance(value, bool) or not isinstance(value, int):
-        problem = "{unacceptable_type," + type(value).__name__ + "}"
-    elif value < least:
-        problem = "{value_zero,0}" if value == 0 else f"{{value_negative,{value}}}"
-    if problem:
-        raise AmqpError(406, f"PRECONDITION_FAILED - invalid arg '{name}' {where}: {problem}"[:255], 50, 10)

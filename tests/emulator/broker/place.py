@@ -59,7 +59,8 @@ class Place:
         reader, writer = await asyncio.open_connection(*self.management)
         content = b"" if body is None else orjson.dumps(body)
         login = base64.b64encode(f"{self.address.user}:{self.address.password}".encode()).decode()
-        head = f"{verb} /api/{path} HTTP/1.1\r\nauthorization: Basic {login}\r\nconnection: close\r\n"
+        head = f"{verb} /api/{path} HTTP/1.1\r\nhost: broker\r\nauthorization: Basic {login}\r\nconnection: close\r\n"
+        head += "content-type: application/json\r\n"
         writer.write(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
         answer = _Answer()
         parser = httptools.HttpResponseParser(answer)
