@@ -44,7 +44,7 @@ class Exchange:
         """Add a binding; adding it twice is adding it once."""
         self.bindings.setdefault(key, {})[destination] = None
         if self.kind == "topic" and ("*" in key or "#" in key):
-            self._patterns[key] = key.split(".")
+            self._patterns[key] = topic_words(key)
 
     def unbind(self, key: str, destination: Destination) -> bool:
         """Remove a binding. Returns False when there was none."""
@@ -65,7 +65,7 @@ class Exchange:
             return
         yield from self.bindings.get(key, ())
         if self._patterns:
-            words = key.split(".")
+            words = topic_words(key)
             for pattern, parts in self._patterns.items():
                 if pattern != key and topic_matches(parts, words):
                     yield from self.bindings[pattern]
@@ -286,6 +286,11 @@ class VirtualHost:
     def _delete_if_unused(self, exchange: Exchange) -> None:
         if exchange.auto_delete and not exchange.bindings and self.exchanges.get(exchange.name) is exchange:
             self.delete_exchange(exchange.name)
+
+
+def topic_words(key: str) -> list[str]:
+    """The words of a routing key or pattern; an empty one has none."""
+    return key.split(".") if key else []
 
 
 def topic_matches(pattern: list[str], words: list[str]) -> bool:

@@ -1,12 +1,25 @@
-"""Fixtures: one embedded broker per module, and the parametrised `place`."""
+"""Fixtures: one embedded broker per module, and the parametrised `place` and `stage`. Tests may be coroutines."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 
 import pytest
 
-from tests.emulator.broker.place import BOTH, Place, real, start_embedded, stop_embedded
+from tests.emulator.broker.clients import CLIENTS
+from tests.emulator.broker.place import BOTH, Place, real, run, start_embedded, stop_embedded
+from tests.emulator.broker.stage import Stage
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine, within a deadline."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = pyfuncitem._fixtureinfo.argnames
+    run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +45,9 @@ def place(request: pytest.FixtureRequest) -> Place:
         return real()
     shared: Place = request.getfixturevalue("broker")
     return Place(shared.address, shared.management, shared.process)
+
+
+@pytest.fixture(params=CLIENTS)
+def stage(request: pytest.FixtureRequest, place: Place) -> Stage:
+    """Every client library on every broker."""
+    return Stage(place, request.param)

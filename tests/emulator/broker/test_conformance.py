@@ -1,269 +1,576 @@
-"""What a client may rely on, the same on the embedded broker and on RabbitMQ."""
+"""What a client may rely on: the same on the embedded broker and on RabbitMQ, through every client library."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
-from pamqp import commands
 
-from harness.emulator.messaging.channel import Channel
-from harness.emulator.messaging.errors import ChannelClosed, MessageUndeliverable
-from harness.wire import amqp
-from tests.emulator.broker.place import Place, eventually, run
+from tests.emulator.broker.clients import CLIENTS, Client, Refused
+from tests.emulator.broker.place import Place, eventually
+from tests.emulator.broker.stage import Stage
 
-PLAIN = amqp.encode_properties(commands.Basic.Properties(content_type="text/plain"))
-Declare, Bind, Consume = commands.Queue.Declare, commands.Queue.Bind, commands.Basic.Consume
+QUORUM = {"x-queue-type": "quorum"}
 
 
-class Inbox:
-    """Deliveries of a channel, in order, and the consumers that the broker cancelled."""
+async def until_ready(client: Client, queue: str, count: int) -> None:
+    """Wait until `count` messages are ready; RabbitMQ counts with a small delay."""
 
-    def __init__(self, channel: Channel) -> None:
-        self.items: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
-        self.cancelled: asyncio.Queue[str] = asyncio.Queue()
-        channel.on_delivery = lambda _tag, number, _header, body: self.items.put_nowait((number, body))
-        channel.on_cancel = self.cancelled.put_nowait
+    async def is_so() -> bool:
+        return await client.ready(queue) == count
 
-    async def take(self, count: int) -> list[bytes]:
-        return [(await asyncio.wait_for(self.items.get(), 5))[1] for _ in range(count)]
+    await eventually(is_so)
 
 
-async def send(channel: Channel, exchange: str, key: str, *bodies: bytes, properties: bytes = PLAIN) -> None:
-    for body in bodies:
-        await asyncio.wait_for(channel.publish(amqp.route_bytes(exchange, key), properties, body), 5)
+async def until_gone(client: Client, queue: str) -> None:
+    async def is_so() -> bool:
+        return not await client.is_there(queue)
+
+    await eventually(is_so, every_s=0.05)
 
 
-async def depth(channel: Channel, queue: str) -> int:
-    answer = await channel.request(Declare(queue=queue, passive=True))
-    assert isinstance(answer, commands.Queue.DeclareOk)
-    return int(answer.message_count or 0)
+async def until_expired(client: Client, queue: str) -> None:
+    """As `until_gone`, by requests that do not count as use of the queue, as declaring it would."""
+
+    async def is_so() -> bool:
+        try:
+            await client.bind(queue, "amq.direct", "k")
+        except Refused as refused:
+            await client.reopen_channel()
+            return refused.code == 404
+        return False
+
+    await eventually(is_so, every_s=0.05)
 
 
-async def until_depth(channel: Channel, queue: str, wanted: int) -> None:
-    """Wait until the queue holds `wanted` ready messages; RabbitMQ counts with a small delay."""
-    await eventually(lambda: is_depth(channel, queue, wanted))
+# --- exchanges and bindings -------------------------------------------------------------------------------------------
 
 
-async def is_depth(channel: Channel, queue: str, wanted: int) -> bool:
-    return await depth(channel, queue) == wanted
+@pytest.mark.parametrize(
+    ("kind", "bindings", "key", "reached"),
+    [
+        ("direct", {"a": "k", "b": "k.l", "c": "#"}, "k", "a"),
+        ("topic", {"a": "x.*", "b": "x.#", "c": "#.z"}, "x.y", "ab"),
+        ("topic", {"a": "x.*", "b": "x.#", "c": "#.z"}, "x", "b"),
+        ("topic", {"a": "x.*", "b": "x.#", "c": "#.z"}, "x.y.z", "bc"),
+        ("topic", {"a": "*", "b": "", "c": "*.*"}, "", "b"),
+        ("fanout", {"a": "k", "b": "", "c": "other"}, "k", "abc"),
+    ],
+)
+async def test_an_exchange_routes_by_its_type(
+    stage: Stage, kind: str, bindings: dict[str, str], key: str, reached: str
+) -> None:
+    async with stage.client() as client:
+        exchange = stage.name(kind)
+        await client.declare_exchange(exchange, kind, auto_delete=True)
+        for queue, pattern in bindings.items():
+            await client.declare_queue(stage.name(queue), exclusive=True)
+            await client.bind(stage.name(queue), exchange, pattern)
+        await client.send(exchange, key, b"m")
+        assert [queue for queue in "abc" if await client.ready(stage.name(queue))] == list(reached)
 
 
-def test_exchanges_route_by_their_type(place: Place) -> None:
-    async def steps() -> None:
-        channel = await place.channel()
-        for kind in ("direct", "topic", "fanout"):
-            declare = commands.Exchange.Declare(exchange=place.name(kind), exchange_type=kind, auto_delete=True)
-            await channel.request(declare)
-        for queue, kind, key in [
-            ("a", "direct", "k"), ("b", "direct", "other"), ("a", "topic", "x.*"), ("b", "topic", "x.#"),
-            ("c", "topic", "#.z"), ("a", "fanout", ""), ("c", "fanout", "ignored"),
-        ]:  # fmt: skip
-            await channel.request(Declare(queue=place.name(queue), exclusive=True))
-            await channel.request(Bind(queue=place.name(queue), exchange=place.name(kind), routing_key=key))
-        seen = []
-        for kind, key in [("direct", "k"), ("topic", "x.y"), ("topic", "x"), ("topic", "x.y.z"), ("fanout", "?")]:
-            await send(channel, place.name(kind), key, b"m")
-            seen.append(tuple([await depth(channel, place.name(queue)) for queue in "abc"]))
-        assert seen == [(1, 0, 0), (2, 1, 0), (2, 2, 0), (2, 3, 1), (3, 3, 2)]
-        await channel.connection.close()
-
-    run(steps())
+async def test_the_default_exchange_routes_to_the_queue_that_the_key_names(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.send("", queue, b"m")
+        assert await client.ready(queue) == 1
 
 
-def test_a_message_reaches_a_queue_once_however_many_bindings_match(place: Place) -> None:
-    async def steps() -> None:
-        channel = await place.channel()
-        outer, inner, queue = place.name("outer"), place.name("inner"), place.name("q")
+async def test_a_message_reaches_a_queue_once_however_many_bindings_match(stage: Stage) -> None:
+    async with stage.client() as client:
+        outer, inner, queue = stage.name("outer"), stage.name("inner"), await stage.queue(client)
         for exchange in (outer, inner):
-            declare = commands.Exchange.Declare(exchange=exchange, exchange_type="topic", auto_delete=True)
-            await channel.request(declare)
-        await channel.request(Declare(queue=queue, exclusive=True))
+            await client.declare_exchange(exchange, "topic", auto_delete=True)
         for key in ("a.*", "a.b", "#"):
-            await channel.request(Bind(queue=queue, exchange=outer, routing_key=key))
-        await channel.request(Bind(queue=queue, exchange=inner, routing_key="a.b"))
-        await channel.request(commands.Exchange.Bind(destination=inner, source=outer, routing_key="a.b"))
-        await send(channel, outer, "a.b", b"m")
-        assert await depth(channel, queue) == 1
-        await channel.connection.close()
-
-    run(steps())
+            await client.bind(queue, outer, key)
+        await client.bind(queue, inner, "a.b")
+        await client.bind_exchange(inner, outer, "a.b")
+        await client.send(outer, "a.b", b"m")
+        assert await client.ready(queue) == 1
 
 
-def test_an_unroutable_mandatory_message_comes_back_and_is_confirmed(place: Place) -> None:
-    async def steps() -> None:
-        channel = await place.channel()
-        properties = amqp.encode_properties(commands.Basic.Properties(message_id=channel.next_message_id))
-        with pytest.raises(MessageUndeliverable, match="312 NO_ROUTE"):
-            await channel.publish(amqp.route_bytes("", place.name("nobody")), properties, b"m", mandatory=True)
-        await send(channel, "", place.name("nobody"), b"not mandatory: confirmed and dropped")
-        await channel.connection.close()
-
-    run(steps())
-
-
-def test_prefetch_holds_messages_back_until_they_are_acked(place: Place) -> None:
-    async def steps() -> None:
-        channel = await place.channel()
-        queue = place.name("q")
-        await channel.request(Declare(queue=queue, exclusive=True))
-        await send(channel, "", queue, *(b"%d" % n for n in range(6)))
-        inbox = Inbox(channel)
-        await channel.request(commands.Basic.Qos(0, 2, False))
-        await channel.request(Consume(queue=queue, consumer_tag="c"))
-        assert await inbox.take(2) == [b"0", b"1"]
-        await until_depth(channel, queue, 4)
-        assert inbox.items.empty()
-        channel.ack(1)
-        assert await inbox.take(1) == [b"2"]
-        channel.ack(3)
-        assert await inbox.take(2) == [b"3", b"4"]
-        await channel.connection.close()
-
-    run(steps())
+async def test_an_exchange_passes_on_to_an_exchange_that_is_bound_to_it(stage: Stage) -> None:
+    async with stage.client() as client:
+        outer, inner, queue = stage.name("outer"), stage.name("inner"), await stage.queue(client)
+        for exchange, kind in ((outer, "topic"), (inner, "fanout")):
+            await client.declare_exchange(exchange, kind, auto_delete=True)
+        await client.bind(queue, inner, "")
+        await client.bind_exchange(inner, outer, "a.#")
+        await client.send(outer, "a.b", b"in")
+        await client.send(outer, "b", b"out")
+        assert await client.ready(queue) == 1
 
 
-def test_unacked_messages_return_in_order_when_their_channel_closes(place: Place) -> None:
-    async def steps() -> None:
-        channel = await place.channel()
-        queue = place.name("q")
-        await channel.request(Declare(queue=queue, exclusive=True))
-        await send(channel, "", queue, *(b"%d" % n for n in range(5)))
-        other = await channel.connection.channel()
-        inbox = Inbox(other)
-        await other.request(commands.Basic.Qos(0, 3, False))
-        await other.request(Consume(queue=queue, consumer_tag="c"))
-        await inbox.take(3)
-        other.ack(1)
-        await inbox.take(1)
-        await other.close()
-        await until_depth(channel, queue, 4)
-        again = Inbox(channel)
-        flags = []
-        original = channel.frame
-
-        def watch(kind: int, payload: bytes) -> None:
-            if kind == amqp.METHOD and payload[:4] == b"\x00\x3c\x00\x3c":
-                flags.append(amqp.decode_deliver(payload).redelivered)
-            original(kind, payload)
-
-        channel.frame = watch  # type: ignore[method-assign]
-        await channel.request(Consume(queue=queue, consumer_tag="d"))
-        assert await again.take(4) == [b"1", b"2", b"3", b"4"]
-        assert flags == [True, True, True, False]
-        await channel.connection.close()
-
-    run(steps())
+async def test_an_unbound_queue_gets_nothing_more(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.bind(queue, "amq.topic", stage.name("k"))
+        await client.send("amq.topic", stage.name("k"), b"0")
+        await client.unbind(queue, "amq.topic", stage.name("k"))
+        await client.send("amq.topic", stage.name("k"), b"1")
+        assert await client.ready(queue) == 1
 
 
-@pytest.mark.parametrize("requeue", [True, False])
-def test_a_rejected_message_returns_only_when_asked(place: Place, requeue: bool) -> None:
-    async def steps() -> None:
-        channel = await place.channel()
-        queue = place.name("q")
-        await channel.request(Declare(queue=queue, exclusive=True))
-        await send(channel, "", queue, b"0", b"1")
-        inbox = Inbox(channel)
-        await channel.request(Consume(queue=queue, consumer_tag="c"))
-        assert await inbox.take(2) == [b"0", b"1"]
-        await channel.request(commands.Basic.Cancel("c"))
-        channel.connection.write(amqp.method_frame(channel.number, commands.Basic.Nack(2, True, requeue)))
-        await until_depth(channel, queue, 2 if requeue else 0)
-        await channel.connection.close()
-
-    run(steps())
+async def test_an_auto_delete_exchange_goes_with_its_last_binding(stage: Stage) -> None:
+    async with stage.client() as client:
+        exchange, queue = stage.name("x"), await stage.queue(client)
+        await client.declare_exchange(exchange, "direct", auto_delete=True)
+        await client.bind(queue, exchange, "k")
+        await client.send(exchange, "k", b"m")
+        await client.unbind(queue, exchange, "k")
+        with pytest.raises(Refused, match="NOT_FOUND - no exchange"):
+            await client.publish(exchange, "k", b"m")
 
 
-def test_messages_and_queues_expire(place: Place) -> None:
-    async def steps() -> None:
-        channel = await place.channel()
-        ttl, own, gone = place.name("ttl"), place.name("own"), place.name("gone")
-        await channel.request(Declare(queue=ttl, exclusive=True, arguments={"x-message-ttl": 100}))
-        await channel.request(Declare(queue=own, exclusive=True))
-        await channel.request(Declare(queue=gone, arguments={"x-expires": 300}))
-        await send(channel, "", ttl, b"m")
-        await send(
-            channel, "", own, b"m", properties=amqp.encode_properties(commands.Basic.Properties(expiration="100"))
-        )
-        await send(channel, "", own, b"stays")
-        await until_depth(channel, ttl, 0)
-        await until_depth(channel, own, 1)
-
-        async def is_gone() -> bool:
-            probe = await channel.connection.channel()
-            try:
-                await probe.request(Bind(queue=gone, exchange="amq.direct", routing_key="x"))
-            except ChannelClosed as error:
-                return error.code == 404
-            await probe.close()
-            return False
-
-        await eventually(is_gone, every_s=0.2)
-        await channel.connection.close()
-
-    run(steps())
+async def test_what_is_declared_again_in_the_same_way_is_the_same(stage: Stage) -> None:
+    async with stage.client() as client:
+        for _ in range(2):
+            await client.declare_exchange(stage.name("x"), "topic", durable=True)
+            await client.declare_queue(stage.name("q"), durable=True, arguments={"x-expires": 60_000})
+        await client.delete_exchange(stage.name("x"))
+        assert await client.delete_queue(stage.name("q")) == 0
 
 
-def test_deleting_a_queue_tells_its_consumers(place: Place) -> None:
-    async def steps() -> None:
-        channel = await place.channel()
-        queue = place.name("q")
-        await channel.request(Declare(queue=queue))
-        inbox = Inbox(channel)
-        await channel.request(Consume(queue=queue, consumer_tag="me", no_ack=True))
-        other = await place.channel()
-        await other.request(commands.Queue.Delete(queue=queue))
-        assert await asyncio.wait_for(inbox.cancelled.get(), 5) == "me"
-        await channel.connection.close()
-        await other.connection.close()
-
-    run(steps())
+async def test_what_is_declared_again_in_another_way_closes_the_channel(stage: Stage) -> None:
+    async with stage.client() as client:
+        await client.declare_queue(stage.name("q"), auto_delete=True)
+        with pytest.raises(Refused, match="406 PRECONDITION_FAILED - inequivalent arg 'durable' for queue"):
+            await client.declare_queue(stage.name("q"), auto_delete=True, durable=True)
+        await client.reopen_channel()
+        await client.delete_queue(stage.name("q"))
 
 
-def test_exclusive_and_auto_delete_queues_go_with_their_users(place: Place) -> None:
-    async def steps() -> None:
-        mine, other = await place.channel(), await place.channel()
-        await mine.request(Declare(queue=place.name("exclusive"), exclusive=True))
-        await mine.request(Declare(queue=place.name("auto"), auto_delete=True))
-        await mine.request(Consume(queue=place.name("auto"), consumer_tag="c"))
-        with pytest.raises(ChannelClosed, match="RESOURCE_LOCKED") as locked:
-            await other.request(Declare(queue=place.name("exclusive"), passive=True))
-        assert locked.value.code == 405
-        await mine.connection.close()
-        for queue in ("exclusive", "auto"):
-            probe = await other.connection.channel()
-            with pytest.raises(ChannelClosed, match="NOT_FOUND - no queue"):
-                await probe.request(Declare(queue=place.name(queue), passive=True))
-        await other.connection.close()
-
-    run(steps())
+# --- confirms and returns ---------------------------------------------------------------------------------------------
 
 
-def test_a_message_larger_than_a_frame_arrives_whole(place: Place) -> None:
-    async def steps() -> None:
-        channel = await place.channel()
-        queue = place.name("q")
-        await channel.request(Declare(queue=queue, exclusive=True))
-        body = bytes(range(256)) * 2_600
-        inbox = Inbox(channel)
-        await channel.request(Consume(queue=queue, consumer_tag="c"))
-        await send(channel, "", queue, body, b"", b"x")
-        assert await inbox.take(3) == [body, b"", b"x"]
-        await channel.connection.close()
-
-    run(steps())
+async def test_an_unroutable_mandatory_message_comes_back(stage: Stage) -> None:
+    async with stage.client() as client:
+        assert not await client.publish("", stage.name("nobody"), b"m", mandatory=True)
 
 
-def test_purge_and_delete_count_what_they_drop(place: Place) -> None:
-    async def steps() -> None:
-        channel = await place.channel()
-        queue = place.name("q")
-        await channel.request(Declare(queue=queue))
-        await send(channel, "", queue, b"0", b"1", b"2")
-        purged = await channel.request(commands.Queue.Purge(queue=queue))
-        await send(channel, "", queue, b"3")
-        deleted = await channel.request(commands.Queue.Delete(queue=queue))
-        assert (dict(purged), dict(deleted)) == ({"message_count": 3}, {"message_count": 1})
-        await channel.connection.close()
+async def test_an_unroutable_message_is_confirmed_and_dropped(stage: Stage) -> None:
+    async with stage.client() as client:
+        assert await client.publish("", stage.name("nobody"), b"m")
 
-    run(steps())
+
+async def test_a_mandatory_message_that_reaches_a_queue_does_not_come_back(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        assert await client.publish("", queue, b"m", mandatory=True)
+        assert await client.ready(queue) == 1
+
+
+async def test_publishing_to_no_exchange_closes_the_channel_only(stage: Stage) -> None:
+    async with stage.client() as client:
+        with pytest.raises(Refused, match="404 NOT_FOUND - no exchange"):
+            await client.publish(stage.name("none"), "k", b"m")
+        await client.reopen_channel()
+        assert await client.publish("", stage.name("nobody"), b"m")
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+async def test_messages_arrive_in_the_order_in_which_they_were_sent(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue, bodies = await stage.queue(client), [b"%d" % number for number in range(50)]
+        await client.send("", queue, *bodies)
+        await client.consume(queue, no_ack=True)
+        assert await client.bodies(50) == bodies
+
+
+@pytest.mark.parametrize("body", [b"", b"x", bytes(range(256)) * 2_600], ids=["empty", "small", "many frames"])
+async def test_a_body_of_any_size_arrives_whole(stage: Stage, body: bytes) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.consume(queue, no_ack=True)
+        await client.send("", queue, body)
+        assert (await client.take()).body == body
+
+
+async def test_a_message_says_how_it_came_and_with_what(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.bind(queue, "amq.topic", f"{queue}.#")
+        headers = {"n": 7, "text": "ä", "list": [1, "a"], "table": {"k": True}}
+        await client.publish("amq.topic", f"{queue}.a.b", b"m", headers=headers)
+        await client.consume(queue)
+        got = await client.take()
+        assert (got.exchange, got.routing_key, got.redelivered) == ("amq.topic", f"{queue}.a.b", False)
+        assert (got.content_type, got.headers) == ("text/plain", headers)
+
+
+async def test_get_takes_one_message_or_says_that_there_is_none(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.send("", queue, b"0", b"1")
+        got = [await client.get(queue) for _ in range(3)]
+        assert [one and one.body for one in got] == [b"0", b"1", None]
+
+
+async def test_purge_and_delete_count_what_they_drop(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.send("", queue, b"0", b"1", b"2")
+        assert await client.purge(queue) == 3
+        await client.send("", queue, b"3")
+        assert await client.delete_queue(queue) == 1
+
+
+async def test_purge_leaves_what_is_not_acknowledged(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.send("", queue, b"0", b"1")
+        taken = await client.get(queue)
+        assert taken is not None
+        assert await client.purge(queue) == 1
+        await client.reject(taken, requeue=True)
+        await until_ready(client, queue, 1)
+
+
+# --- prefetch ---------------------------------------------------------------------------------------------------------
+
+
+async def test_prefetch_holds_messages_back_until_they_are_acknowledged(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.send("", queue, *(b"%d" % number for number in range(5)))
+        await client.limit(2)
+        await client.consume(queue)
+        first, second = [await client.take() for _ in range(2)]
+        await until_ready(client, queue, 3)
+        await client.ack(second)
+        assert await client.bodies(1) == [b"2"]
+        await client.ack(first)
+        assert await client.bodies(1) == [b"3"]
+        await until_ready(client, queue, 1)
+
+
+async def test_prefetch_is_for_each_consumer_unless_it_is_for_the_channel(stage: Stage) -> None:
+    async with stage.client() as client:
+        queues = [await stage.queue(client, name) for name in "ab"]
+        for queue in queues:
+            await client.send("", queue, b"0", b"1", b"2")
+        await client.limit(1)
+        for queue in queues:
+            await client.consume(queue)
+        assert await client.bodies(2) == [b"0", b"0"]
+        assert [await client.ready(queue) for queue in queues] == [2, 2]
+
+
+async def test_prefetch_of_a_channel_counts_the_deliveries_of_all_its_consumers(stage: Stage) -> None:
+    async with stage.client() as client:
+        queues = [await stage.queue(client, name) for name in "ab"]
+        for queue in queues:
+            await client.send("", queue, b"0", b"1", b"2")
+        await client.limit(4, whole_channel=True)
+        for queue in queues:
+            await client.consume(queue)
+        taken = [await client.take() for _ in range(4)]
+
+        async def all_but_four_wait() -> bool:
+            return sum([await client.ready(queue) for queue in queues]) == 2
+
+        await eventually(all_but_four_wait)
+        await client.ack(taken[-1], multiple=True)
+        assert len(await client.bodies(2)) == 2
+
+
+async def test_prefetch_does_not_hold_back_what_needs_no_acknowledgement(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.limit(1)
+        await client.consume(queue, no_ack=True)
+        await client.send("", queue, b"0", b"1", b"2")
+        assert await client.bodies(3) == [b"0", b"1", b"2"]
+
+
+# --- acknowledgements and redelivery ----------------------------------------------------------------------------------
+
+
+async def test_an_acknowledged_message_does_not_come_back(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.send("", queue, b"0", b"1")
+        await client.consume(queue)
+        first, _ = [await client.take() for _ in range(2)]
+        await client.ack(first)
+        await client.reopen_channel()
+        await until_ready(client, queue, 1)
+
+
+async def test_an_acknowledgement_may_be_for_all_up_to_a_message(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.send("", queue, b"0", b"1", b"2")
+        await client.consume(queue)
+        taken = [await client.take() for _ in range(3)]
+        await client.ack(taken[1], multiple=True)
+        await client.reopen_channel()
+        await until_ready(client, queue, 1)
+        again = await client.get(queue)
+        assert again is not None
+        assert again.body == b"2"
+
+
+async def test_a_message_that_is_requeued_comes_back_to_its_place_marked_as_redelivered(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.send("", queue, b"0", b"1", b"2")
+        first = await client.get(queue)
+        assert first is not None
+        await client.reject(first, requeue=True)
+        await until_ready(client, queue, 3)
+        await client.consume(queue)
+        seen = [await client.take() for _ in range(3)]
+        assert [(one.body, one.redelivered) for one in seen] == [(b"0", True), (b"1", False), (b"2", False)]
+
+
+async def test_a_message_that_is_rejected_for_good_is_gone(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.send("", queue, b"0", b"1")
+        first = await client.get(queue)
+        assert first is not None
+        await client.reject(first, requeue=False)
+        await client.reopen_channel()
+        await until_ready(client, queue, 1)
+
+
+async def test_unacknowledged_messages_return_in_order_when_their_channel_closes(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.send("", queue, *(b"%d" % number for number in range(5)))
+        await client.limit(3)
+        await client.consume(queue)
+        first, *_ = [await client.take() for _ in range(3)]
+        await client.ack(first)
+        await client.take()
+        await client.reopen_channel()
+        await until_ready(client, queue, 4)
+        await client.consume(queue)
+        again = [await client.take() for _ in range(4)]
+        assert [one.body for one in again] == [b"1", b"2", b"3", b"4"]
+        assert [one.redelivered for one in again] == [True, True, True, False]
+
+
+async def test_unacknowledged_messages_return_when_their_connection_closes(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client, exclusive=False)
+        await client.send("", queue, b"0", b"1")
+        async with stage.client() as other:
+            await other.consume(queue)
+            await other.bodies(2)
+        await until_ready(client, queue, 2)
+        again = await client.get(queue)
+        assert again is not None
+        assert (again.body, again.redelivered) == (b"0", True)
+        await client.delete_queue(queue)
+
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+
+async def test_messages_of_a_queue_with_a_ttl_expire(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client, arguments={"x-message-ttl": 100})
+        await client.send("", queue, b"m")
+        await until_ready(client, queue, 0)
+
+
+async def test_a_message_expires_by_its_own_ttl_and_the_others_stay(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.publish("", queue, b"expires", expiration_ms=100)
+        await client.send("", queue, b"stays")
+        await until_ready(client, queue, 1)
+        await client.consume(queue)
+        assert await client.bodies(1) == [b"stays"]
+
+
+async def test_the_shorter_of_both_ttls_counts(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client, arguments={"x-message-ttl": 100})
+        await client.publish("", queue, b"m", expiration_ms=60_000)
+        await until_ready(client, queue, 0)
+
+
+async def test_a_message_without_time_reaches_a_waiting_consumer_only(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        await client.publish("", queue, b"nobody waits", expiration_ms=0)
+        await until_ready(client, queue, 0)
+        await client.consume(queue)
+        await client.publish("", queue, b"somebody waits", expiration_ms=0)
+        assert await client.bodies(1) == [b"somebody waits"]
+
+
+async def test_an_unused_queue_expires(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client, exclusive=False, arguments={"x-expires": 150})
+        await until_expired(client, queue)
+
+
+async def test_a_queue_with_a_consumer_does_not_expire(stage: Stage) -> None:
+    async with stage.client() as client, stage.client() as other:
+        queue = await stage.queue(client, exclusive=False, arguments={"x-expires": 150})
+        unused = await stage.queue(client, "unused", exclusive=False, arguments={"x-expires": 1_000})
+        await client.consume(queue)
+        await until_expired(other, unused)
+        assert await other.is_there(queue)
+        await client.delete_queue(queue)
+
+
+# --- whose queues -----------------------------------------------------------------------------------------------------
+
+
+async def test_an_exclusive_queue_is_its_connections_own(stage: Stage) -> None:
+    async with stage.client() as client, stage.client() as other:
+        queue = await stage.queue(client)
+        with pytest.raises(Refused, match="405 RESOURCE_LOCKED - cannot obtain exclusive access to locked queue"):
+            await other.declare_queue(queue, passive=True)
+
+
+async def test_an_exclusive_queue_goes_with_its_connection(stage: Stage) -> None:
+    async with stage.client() as client:
+        async with stage.client() as other:
+            queue = await stage.queue(other)
+        await until_gone(client, queue)
+
+
+async def test_an_auto_delete_queue_goes_with_its_last_consumer(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue, _, _ = await client.declare_queue(stage.name("auto"), auto_delete=True)
+        assert await client.is_there(queue)
+        tags = [await client.consume(queue) for _ in range(2)]
+        await client.cancel(tags[0])
+        assert await client.is_there(queue)
+        await client.cancel(tags[1])
+        await until_gone(client, queue)
+
+
+async def test_an_auto_delete_queue_goes_when_its_consumers_connection_closes(stage: Stage) -> None:
+    async with stage.client() as client:
+        async with stage.client() as other:
+            queue, _, _ = await other.declare_queue(stage.name("auto"), auto_delete=True)
+            await other.consume(queue)
+        await until_gone(client, queue)
+
+
+async def test_a_queue_without_a_name_is_given_one(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue, _, _ = await client.declare_queue("", exclusive=True)
+        assert queue.startswith("amq.gen-")
+        await client.send("", queue, b"m")
+        assert await client.ready(queue) == 1
+
+
+# --- consumers --------------------------------------------------------------------------------------------------------
+
+
+async def test_consumers_take_turns(stage: Stage) -> None:
+    async with stage.client() as client, stage.client() as other:
+        queue = await stage.queue(client, exclusive=False)
+        await client.consume(queue, no_ack=True)
+        await other.consume(queue, no_ack=True)
+        await client.send("", queue, *(b"%d" % number for number in range(10)))
+        assert sorted(await client.bodies(5) + await other.bodies(5)) == [b"%d" % number for number in range(10)]
+        await client.delete_queue(queue)
+
+
+async def test_a_queue_counts_its_consumers(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        tag = await client.consume(queue)
+        assert (await client.declare_queue(queue, passive=True))[2] == 1
+        await client.cancel(tag)
+        assert (await client.declare_queue(queue, passive=True))[2] == 0
+
+
+async def test_a_cancelled_consumer_gets_nothing_more_and_keeps_what_it_has(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client)
+        tag = await client.consume(queue)
+        await client.send("", queue, b"0")
+        taken = await client.take()
+        await client.cancel(tag)
+        await client.send("", queue, b"1")
+        assert await client.ready(queue) == 1
+        await client.ack(taken)
+        await client.reopen_channel()
+        await until_ready(client, queue, 1)
+
+
+async def test_an_exclusive_consumer_is_the_only_one(stage: Stage) -> None:
+    async with stage.client() as client, stage.client() as other:
+        queue = await stage.queue(client, exclusive=False)
+        await client.consume(queue, exclusive=True)
+        with pytest.raises(Refused, match=r"403 ACCESS_REFUSED - queue .* in vhost .* in exclusive use"):
+            await other.consume(queue)
+        await client.delete_queue(queue)
+
+
+async def test_deleting_a_queue_cancels_its_consumers(stage: Stage) -> None:
+    async with stage.client() as client, stage.client() as other:
+        queue = await stage.queue(client, exclusive=False)
+        await client.consume(queue)
+        await other.delete_queue(queue)
+        await client.cancelled()
+
+
+# --- quorum queues ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_quorum_queue_keeps_and_redelivers_messages(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client, exclusive=False, durable=True, arguments=QUORUM)
+        await client.send("", queue, b"0", b"1")
+        await client.limit(2)
+        await client.consume(queue)
+        first, _ = [await client.take() for _ in range(2)]
+        await client.ack(first)
+        await client.reopen_channel()
+        await client.limit(2)
+        await client.consume(queue)
+        again = await client.take()
+        assert (again.body, again.redelivered) == (b"1", True)
+        await client.delete_queue(queue)
+
+
+async def test_a_quorum_queue_may_be_bound_to_an_exchange_that_is_not_durable(stage: Stage) -> None:
+    async with stage.client() as client:
+        queue = await stage.queue(client, exclusive=False, durable=True, arguments=QUORUM)
+        await client.declare_exchange(stage.name("x"), "topic", auto_delete=True)
+        await client.bind(queue, stage.name("x"), "k")
+        await client.send(stage.name("x"), "k", b"m")
+        await until_ready(client, queue, 1)
+        await client.delete_queue(queue)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "properties"),
+    [("non-durable", {}), ("auto-delete", {"durable": True, "auto_delete": True})],
+)
+async def test_a_quorum_queue_must_be_durable_and_may_not_go_by_itself(
+    stage: Stage, wrong: str, properties: dict[str, bool]
+) -> None:
+    async with stage.client() as client:
+        with pytest.raises(Refused, match=f"406 PRECONDITION_FAILED - invalid property '{wrong}' for queue"):
+            await client.declare_queue(stage.name("q"), arguments=QUORUM, **properties)
+
+
+# --- the connection ---------------------------------------------------------------------------------------------------
+
+
+def test_every_library_is_tried() -> None:
+    assert set(CLIENTS) == {"ours", "aio-pika", "kombu"}
+
+
+async def test_idle_connections_live_on_heartbeats(place: Place) -> None:
+    # All at once, and longer than two heartbeats: the deadline after which either side gives up.
+    opened = [await kind.open(place, heartbeat_s=1) for kind in (CLIENTS["ours"], CLIENTS["aio-pika"])]
+    await asyncio.sleep(3.2)
+    for client in opened:
+        await client.declare_queue(place.name(client.name), exclusive=True)
+        await client.close()

@@ -13,8 +13,8 @@ from pamqp import commands
 from harness.emulator.messaging.connection import Address, Connection
 from harness.emulator.messaging.errors import ChannelClosed, ConnectionLost
 from harness.wire import amqp
+from tests.emulator.broker.inbox import PLAIN, Inbox, depth, send, until_depth
 from tests.emulator.broker.place import Place, eventually, run, start_embedded, stop_embedded
-from tests.emulator.broker.test_conformance import PLAIN, Inbox, depth, send, until_depth
 
 Declare, Consume = commands.Queue.Declare, commands.Basic.Consume
 

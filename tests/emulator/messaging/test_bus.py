@@ -22,8 +22,8 @@ from harness.emulator.messaging import (
 )
 from harness.emulator.messaging import server as server_module
 from harness.wire import amqp
+from tests.emulator.broker.inbox import Inbox, depth, send
 from tests.emulator.broker.place import Place, eventually, run
-from tests.emulator.broker.test_conformance import Inbox, depth, send
 
 
 class Endpoint:
