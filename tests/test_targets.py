@@ -133,7 +133,7 @@ def test_each_mistake_is_named(file: Path, token: Path, instead_of: str, write: 
     file.write_text(TARGETS.replace(instead_of, write).replace("TOKEN", str(token)))
     with pytest.raises(ExperimentInvalid, match=says.replace("(", "\\(")) as refused:
         check_targets(load_targets(file), file)
-    assert str(refused.value).startswith(f"{file}: ")
+    assert str(refused.value).startswith(f"{file}:")
 
 
 @pytest.fixture

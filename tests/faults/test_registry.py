@@ -124,7 +124,9 @@ def test_one_that_does_not_add_up_has_its_server_to_itself_and_does_not_silence_
     """As `faults show` says, "refused while it is on", although it needs nothing but the probe."""
     first = planned("1", "acme.sound", 0, 5)
     (problem,) = faults.validate([first, planned("2", "acme.sound", 4, 5)], {"db": TARGET})
-    assert problem.startswith("2: overlaps 1 on 'db': both need its server for themselves; let one start at or after 5 s")
+    assert problem.startswith(
+        "2: overlaps 1 on 'db': both need its server for themselves; let one start at or after 5 s"
+    )
     (problem,) = faults.validate([first, planned("2", "database.hang", 4, 5)], {"db": TARGET})
     assert problem.startswith("2: overlaps 1 on 'db': both need its server")
     assert faults.validate([first, planned("2", "acme.sound", 5, 5)], {"db": TARGET}) == []

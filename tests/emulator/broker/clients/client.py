@@ -146,7 +146,8 @@ class Client(ABC):
         try:
             await self.declare_queue(queue, passive=True)
         except Refused as refused:
-            assert refused.code == 404, refused
+            if refused.code != 404:
+                raise
             await self.reopen_channel()
             return False
         return True
