@@ -18,6 +18,7 @@ import pandas as pd
 from msgspec import Struct
 
 from harness.checkers.snapshot import Missing, Server, Snapshot
+from harness.core import marks
 from harness.core.clock import S
 from harness.rundir import TABLES, RunDirectory, RunDirectoryError
 
@@ -203,10 +204,10 @@ class History:
         """Whether an object carries the mark of this run: in its name, its tags or its metadata."""
         mark = self.mark
         named = (row.get("name"), *(row.get("tags") or ()), *(row.get("metadata") or {}).values())
-        return any(isinstance(each, str) and carries(mark, each) for each in named)
+        return any(marks.bears(each, mark) for each in named)
 
     def is_ours(self, server: Server) -> bool:
-        return server.id in self.our_ids or carries(self.mark, server.name)
+        return server.id in self.our_ids or marks.bears(server.name, self.mark)
 
     def our_servers(self, snapshot: Snapshot) -> list[Server]:
         return [server for server in snapshot.servers.values() if self.is_ours(server)]
@@ -229,11 +230,6 @@ class History:
         """CLOCK_REALTIME at the epoch of the run."""
         anchor = self.run.get("epoch_wall_ns")
         return None if anchor is None else int(anchor)
-
-
-def carries(mark: str, name: str) -> bool:
-    """Whether a name is of this mark, and not of a longer one that begins alike."""
-    return name == mark or (name.startswith(mark) and not name[len(mark)].isalnum())
 
 
 def empty(table: str, columns: Iterable[str] | None = None) -> pd.DataFrame:

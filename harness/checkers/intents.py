@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.checkers.history import History, Intent, carries
+from harness.checkers.history import History, Intent
 from harness.checkers.snapshot import Server
+from harness.core import marks
 
 _NUMBERED = re.compile(r"^(.*)-\d+$")
 
@@ -51,7 +52,7 @@ def accounts(history: History) -> Accounts:
     asked: dict[str, Asked] = {}
     by_operation: dict[int, Asked] = {}
     for intent in history.ledger:
-        if intent.kind in ("server", "server.create") and carries(history.mark, intent.name):
+        if intent.kind in ("server", "server.create") and marks.bears(intent.name, history.mark):
             _enter(asked, by_operation, intent)
     owner = _outcomes(history, asked, by_operation)
     _deletions(history, owner)
@@ -94,7 +95,7 @@ def _outcomes(history: History, asked: dict[str, Asked], by_operation: dict[int,
     ):
         account = _by_name(asked, name) or by_operation.get(int(batch if batch is not None else operation or 0))
         if account is None:
-            if not name or not carries(history.mark, name):
+            if not name or not marks.bears(name, history.mark):
                 continue
             # No ledger line: the operation itself says what was asked for.
             account = asked.setdefault(name, Asked(name))

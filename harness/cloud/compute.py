@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.cloud.api import Answer, Api
 from harness.cloud.errors import CloudError
-from harness.cloud.marks import bears
+from harness.core.marks import bears
 
 MARK_KEY = "squall_mark"
 PAGE = 1000

@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.cloud import compute, image, marks, network
+from harness.cloud import compute, image, network
 from harness.cloud.api import Api, RequestFailed
 from harness.cloud.session import Cloud
+from harness.core import marks
 
 CLIENTS = 4
 RATE_PER_S = 50.0

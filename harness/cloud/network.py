@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.cloud.api import Answer, Api
-from harness.cloud.marks import bears
+from harness.core.marks import bears
 
 PAGE = 1000
 

@@ -3,8 +3,8 @@
 import pytest
 
 from harness.cloud import janitor, preflight, snapshot
-from harness.cloud.marks import MarkRefused, bears
 from harness.cloud.session import Cloud
+from harness.core.marks import MarkRefused, bears
 from tests.cloud.small_cloud import SmallCloud
 
 MARK = "squall-ab1"
