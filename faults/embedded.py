@@ -1,4 +1,4 @@
-"""The targets of an embedded cloud, read from its state directory: `database` and `broker`, each with all means."""
+"""The targets of an embedded cloud, read from its state directory: `database`, `broker`, and the `cloud` itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROTOCOLS = {"postgresql": "postgresql", "mysql": "mysql"}
 
 
 def embedded_targets(state: Path) -> dict[str, dict[str, Any]]:
-    """`database` and `broker` as plain data for `targets:`; secrets by reference to the cloud's settings file (0600).
+    """The three as plain data for `targets:`; secrets by reference to the cloud's settings file (0600).
 
     Raises:  OSError, ValueError or KeyError when no cloud runs there.
     """
@@ -37,4 +37,6 @@ def embedded_targets(state: Path) -> dict[str, dict[str, Any]]:
                 "database": f"{server['prefix']}keystone",
             }
         targets[name] = target
+    controls = {process: f"127.0.0.1:{port}" for process, port in settings["control_ports"].items()}
+    targets["cloud"] = {"kind": "cloud", "emulator": {"controls": controls, "token": token}}
     return targets

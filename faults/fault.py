@@ -24,7 +24,7 @@ from faults.parameters import Parameter, parse_parameters
 if TYPE_CHECKING:
     from faults.targets import Target
 
-Means = Literal["link", "process", "probe", "restart"]
+Means = Literal["emulator", "link", "process", "probe", "restart"]
 
 
 class UndoRecord(msgspec.Struct):

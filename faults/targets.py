@@ -1,13 +1,15 @@
 """Targets: what a fault may touch, given explicitly as plain data, never searched for.
 
     database:
-      kind: database                         # database | broker | service: a word for readers
+      kind: database                         # database | broker | cloud | service: a word for readers
       link: {control: 127.0.0.1:8474, token: {file: /state/proxy.json, key: token}, name: database}
       process: {pid_file: /run/db.pid, command: mariadbd}     # or pid + start; a JSON pid file with `name`
       restart: {argv: [bash, -c, ...]}       # or {supervisor: 127.0.0.1:9, name: database, token: {file: ...}}
       probe: {protocol: mysql, address: 127.0.0.1:3306}       # user, password, database: log in and SELECT 1
     broker:
       management: {url: "http://127.0.0.1:15672", user: monitor, password: {env: NAME}}     # for gauges only
+    cloud:
+      emulator: {controls: {api: 127.0.0.1:8471}, token: {file: /state/settings.json, key: control_token}}
 
 Each part is a means; a fault says which it needs. Secrets are named by file or environment variable (`faults.secret`).
 """
@@ -136,15 +138,23 @@ class ManagementMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: Secret
 
 
+class EmulatorMeans(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The control ports of the bundled cloud's processes, by their names; only that cloud has any."""
+
+    controls: dict[str, str]
+    token: Secret
+
+
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One named target and the means it offers."""
 
-    kind: Literal["database", "broker", "service", "proxy_link", "process"] = "service"
+    kind: Literal["database", "broker", "cloud", "service", "proxy_link", "process"] = "service"
     link: LinkMeans | None = None
     process: ProcessMeans | None = None
     restart: RestartMeans | None = None
     probe: ProbeMeans | None = None
     management: ManagementMeans | None = None
+    emulator: EmulatorMeans | None = None
 
 
 def read_target(data: Mapping[str, Any]) -> Target:
@@ -166,9 +176,15 @@ def read_target(data: Mapping[str, Any]) -> Target:
         ("link.control", target.link.control if target.link else None),
         ("probe.address", target.probe.address if target.probe else None),
         ("restart.supervisor", target.restart.supervisor or None if target.restart else None),
+        *(
+            (f"emulator.controls.{name}", each)
+            for name, each in (target.emulator.controls if target.emulator else {}).items()
+        ),
     ):
         if address is not None and not split_address(address):
             raise ValueError(f"{part}: wanted host:port; got '{address}'")
+    if target.emulator is not None and not target.emulator.controls:
+        raise ValueError("emulator.controls: wanted at least one process")
     if target.management is not None and not re.fullmatch(r"http://[^/@\s]+/?", target.management.url):
         raise ValueError(f"management.url: wanted http://host:port; got '{target.management.url}'")
     for part, secret in (
@@ -176,6 +192,7 @@ def read_target(data: Mapping[str, Any]) -> Target:
         ("restart.token", target.restart.token if target.restart else None),
         ("probe.password", target.probe.password if target.probe else None),
         ("management.password", target.management.password if target.management else None),
+        ("emulator.token", target.emulator.token if target.emulator else None),
     ):
         if secret is not None and bool(secret.file) == bool(secret.env):
             raise ValueError(f"{part}: wanted exactly one of file and env")

@@ -68,7 +68,7 @@ def exclusive_claims(kind: type[Fault], target: Target) -> set[str]:
     claims = {f"server:{_address(target) or msgspec.json.encode(target).decode()}"}
     for means in kind.needs:
         part = getattr(target, means)
-        if means in ("process", "link") and part is not None:
+        if means in ("emulator", "process", "link") and part is not None:
             claims.add(f"{means}:{msgspec.json.encode(part).decode()}")
     return claims
 

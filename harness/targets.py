@@ -73,6 +73,7 @@ def _read_secrets(target: Target) -> None:
     for secret in (
         target.link.token if target.link else None,
         target.probe.password if target.probe else None,
+        target.emulator.token if target.emulator else None,
         target.management.password if target.management else None,
     ):
         if secret is not None:

@@ -247,6 +247,7 @@ def _promised_targets(settings: Settings) -> dict[str, dict[str, Any]]:
         if where.embedded:
             found[name]["process"] = {"pid_file": "pids.json", "name": name}
             found[name]["restart"] = {"supervisor": "127.0.0.1:1", "name": name, "token": token}
+    found["cloud"] = {"kind": "cloud", "emulator": {"controls": {"api": "127.0.0.1:1"}, "token": token}}
     return found
 
 

@@ -293,6 +293,43 @@ def test_the_audit_finds_exactly_what_is_wrong(
     assert arrivals[-1] == arrivals[0]
 
 
+STALE = """\
+version: 1
+name: stale
+seed: 6
+time_scale: 0.05
+cloud: {name: demo, admin: admin}
+client: {workers: 1, ready: active}
+allow: [cloud.truth]
+phases:
+  - {name: baseline, kind: baseline, for: 1 s}
+  - name: stale
+    kind: fault
+    for: 7 s
+    faults: [{fault: cloud.truth, target: cloud, for: 6 s, switch: stale_read}]
+swarms:
+  - {name: life, scenario: lifecycle, arrivals: {kind: burst, count: 1}, at: {phase: stale, after: 1 s}}
+drain: 10 s
+settle: 100 ms
+"""
+
+
+def test_a_bug_that_is_switched_on_for_a_time_is_a_fault_like_others(cloud: EmbeddedCloud, squall: Squall) -> None:
+    ran = squall(STALE)
+    assert ran.damage == {"stale_read"}, ran.said + json.dumps(ran.verdict["findings"], indent=1)
+    assert ran.code == 5, ran.said
+    (fault,) = ran.verdict["faults"]
+    assert (fault["bit"], fault["gone"]) == (True, True), ran.said
+    reads = [row for row in ran.directory.read("operations").to_pylist() if row["kind"] == "server.read"]
+    assert [(row["status"], row["error"]) for row in reads] == [("NOT_FOUND", "the server is not found")]
+
+
+def test_a_bug_is_not_switched_on_without_leave(cloud: EmbeddedCloud, squall: Squall) -> None:
+    ran = squall(STALE.replace("allow: [cloud.truth]\n", ""))
+    assert ran.code == 2, ran.said
+    assert "allow" in ran.said
+
+
 UNKNOWN = """\
 version: 1
 name: unknown

@@ -1,10 +1,10 @@
-"""A client of the fault proxy's control, with a deadline on everything."""
+"""Clients of the controls of the fault proxy and of the bundled cloud's processes, with a deadline on everything."""
 
 from __future__ import annotations
 
 import http.client
 import json
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from faults.secret import Secret
@@ -14,15 +14,17 @@ TIMEOUT_S = 5.0
 
 
 class ControlRefused(Exception):
-    """The proxy answered with an error; `status` is its HTTP status. Nothing changed there."""
+    """A control answered with an error; `status` is its HTTP status. Nothing changed there."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"proxy control answered {status}: {message}")
+    def __init__(self, whose: str, status: int, message: str) -> None:
+        super().__init__(f"{whose} control answered {status}: {message}")
         self.status = status
 
 
-class ProxyControl:
-    """One proxy's control. Every call raises OSError (TimeoutError among them) when the proxy cannot be reached."""
+class Control:
+    """One control. Every call raises OSError (TimeoutError among them) when it cannot be reached."""
+
+    whose: ClassVar[str]
 
     def __init__(self, address: str, token: Secret) -> None:
         self.address = address
@@ -37,7 +39,7 @@ class ProxyControl:
         connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
         try:
             connection.connect()  # before the token is read: of a cloud that is gone, its file is gone too
-            headers = {"Authorization": f"Bearer {self._token.read()}", "Connection": "close"}
+            headers = {**self._shown(self._token.read()), "Connection": "close"}
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
             text = response.read()
@@ -47,8 +49,23 @@ class ProxyControl:
             connection.close()
         answer = json.loads(text) if text else None
         if response.status >= 400:
-            raise ControlRefused(response.status, str((answer or {}).get("error", "")))
+            raise ControlRefused(self.whose, response.status, str((answer or {}).get("error", "")))
         return answer
+
+    @staticmethod
+    def _shown(token: str) -> dict[str, str]:
+        """The header that shows the token."""
+        raise NotImplementedError
+
+
+class ProxyControl(Control):
+    """A fault proxy's."""
+
+    whose = "proxy"
+
+    @staticmethod
+    def _shown(token: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token}"}
 
     def link(self, name: str) -> dict[str, Any]:
         """The link as Toxiproxy's JSON."""
@@ -69,3 +86,26 @@ class ProxyControl:
     def renew(self, controller: str) -> None:
         """Heartbeat: the leases of `controller` run anew."""
         self.call("POST", f"/leases/{quote(controller, safe='')}", {})
+
+
+class EmulatorControl(Control):
+    """That of one process of the bundled cloud: its truth switches."""
+
+    whose = "emulator"
+
+    @staticmethod
+    def _shown(token: str) -> dict[str, str]:
+        return {"X-Squall-Token": token}
+
+    def switches(self) -> dict[str, float]:
+        """All of them, with their probabilities."""
+        return dict(self.call("GET", "/__squall/truth"))
+
+    def turn(self, switch: str, probability: float, *, lease_s: float | None = None) -> None:
+        """Turn one; with a lease only for so long, unless it is renewed."""
+        lease = {} if lease_s is None else {"lease_s": lease_s}
+        self.call("PUT", "/__squall/truth", {switch: probability, **lease})
+
+    def renew(self, lease_s: float) -> None:
+        """Let a lease run anew; nothing happens when there is none."""
+        self.call("PUT", "/__squall/truth", {"lease_s": lease_s})

@@ -1,5 +1,6 @@
 """Real servers behind a real proxy: one PostgreSQL, one embedded broker, one proxy for the whole session."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -14,11 +15,14 @@ from typing import Any
 
 import pytest
 
+from faults.embedded import embedded_targets
 from faults.means.control import ProxyControl
 from faults.probes import probe
 from faults.processes import descendants, identify
 from faults.secret import Secret
 from faults.targets import ProbeMeans, read_target
+from harness.emulator.cloud import EmbeddedCloud
+from harness.emulator.settings import HypervisorSettings, Settings
 from tests.faults.server import ROOT, restart_argv, wait_for
 from tests.servers.processes import port as own_port
 
@@ -86,6 +90,21 @@ USER = "squall"
 DATABASES = {"postgresql": "postgres", "mariadb": "squall"}
 
 
+class Targets(dict[str, dict[str, Any]]):
+    """Targets by name; the bundled cloud is started for the first who asks for it."""
+
+    def __init__(self, base: Path, closing: contextlib.ExitStack) -> None:
+        super().__init__()
+        self._base, self._closing = base, closing
+
+    def __missing__(self, name: str) -> dict[str, Any]:
+        assert name == "cloud"
+        settings = Settings(time_scale=0.1, hypervisors=HypervisorSettings(count=2))
+        cloud = self._closing.enter_context(EmbeddedCloud(settings, self._base / "cloud"))
+        self[name] = embedded_targets(cloud.state)[name]
+        return self[name]
+
+
 @pytest.fixture(
     scope="session",
     params=["postgresql+broker", pytest.param("mariadb+rabbitmq", marks=pytest.mark.servers("MariaDB", "RabbitMQ"))],
@@ -102,7 +121,8 @@ def servers(request: pytest.FixtureRequest) -> Iterator[dict[str, dict[str, Any]
     # Not under pytest's own directory: PostgreSQL runs as another user when the tests run as root.
     base = Path(tempfile.mkdtemp(prefix="squall-faults-"))
     base.chmod(0o711)
-    found: dict[str, dict[str, Any]] = {}
+    emulated = contextlib.ExitStack()
+    found = Targets(base, emulated)
     parents: dict[Path, subprocess.Popen[bytes]] = {}
     try:
         for kind in kinds:
@@ -143,6 +163,7 @@ def servers(request: pytest.FixtureRequest) -> Iterator[dict[str, dict[str, Any]
         finally:
             proxy.close()
     finally:
+        emulated.close()
         for directory, parent in parents.items():
             if (directory / "pid").exists():
                 end_tree(int((directory / "pid").read_text()))

@@ -17,6 +17,7 @@ from faults.errors import InjectionFailed
 from faults.fault import Fault, UndoRecord
 from faults.holding import holding
 from faults.journal import journals
+from faults.means.control import EmulatorControl
 from faults.probes import probe
 from faults.processes import Identity, descendants
 from faults.targets import Target, read_target
@@ -99,6 +100,11 @@ def end_meanwhile(fault: str, target: dict[str, Any]) -> str:
         case "crash":
             start_again(target)
             return "a client: answered"
+        case "truth":
+            means = read_target(target).emulator
+            assert means is not None
+            EmulatorControl(means.controls["api"], means.token).turn("stale_read", 0)
+            return "not in api"
     journal = journals()[0].read()
     assert journal is not None
     faults.catalogue()[fault]().undo(next(iter(journal.open.values())).record)

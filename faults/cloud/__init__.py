@@ -1,0 +1,1 @@
+"""Faults of the cloud as its users meet it: one file each, named as the fault."""
