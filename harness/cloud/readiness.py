@@ -72,7 +72,8 @@ class Watcher:
         self.wait_s = SHORTEST_TICK_S
         self.failed_polls = 0
         self._api, self._mark = api, mark
-        self._servers: dict[str, _Server] = {}
+        self._servers: dict[str, _Server] = {}  # by the name that they were asked for by
+        self._by_id: dict[str, _Server] = {}
         self._newest: datetime | None = None
         self._refreshed_ns: int | None = None
         self._listed_ns: int | None = None
@@ -80,8 +81,11 @@ class Watcher:
         self._costs_s: deque[float] = deque(maxlen=5)
 
     def expect(self, name: str, operation_id: int, *, until: str = "ready") -> None:
-        """Follow a server by its name (Nova gives ids late and not for all of a burst) until it is `ready`, `gone`,
-        or has a status such as SHUTOFF and no task; reported once."""
+        """Follow a server until it is `ready`, `gone`, or has a status such as SHUTOFF and no task; reported once.
+
+        By its name (Nova gives ids late and not for all of a burst), and once a list has shown it by its id: whatever it
+        is called then, as long as the new name begins with the mark too.
+        """
         server = self._servers.setdefault(name, _Server(name))
         server.waiting.append(_Waiting(operation_id, until, self._api.clock.now_ns()))
 
@@ -137,13 +141,13 @@ class Watcher:
         filters: dict[str, Any] = {"name": self._mark}
         if not whole and self._newest is not None:
             filters["changes_since"] = (self._newest - timedelta(seconds=MARGIN_S)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        seen_names = set()
+        listed = set()
         for row in compute.all_servers(self._api, **filters):
-            seen_names.add(row["name"])
+            listed.add(row["id"])
             self._note(row)
         if whole:
-            for name, server in self._servers.items():
-                if server.server_id is not None and name not in seen_names:
+            for server in self._servers.values():
+                if server.server_id is not None and server.server_id not in listed:
                     server.gone, server.status = True, "GONE"
             self._refreshed_ns = now_ns
 
@@ -151,12 +155,13 @@ class Watcher:
         updated = datetime.fromisoformat(row.get("updated") or row["created"]).astimezone(UTC)
         if self._newest is None or updated > self._newest:
             self._newest = updated
-        server = self._servers.get(row["name"])
+        server = self._by_id.get(row["id"]) or self._servers.get(row["name"])
         if server is None or (row["status"] == "DELETED" and server.server_id not in (None, row["id"])):
             return
         if row["status"] == "UNKNOWN":
             return  # its cell does not answer: no news of it
         server.server_id = row["id"]
+        self._by_id[row["id"]] = server
         server.status, server.task = row["status"], row.get("OS-EXT-STS:task_state")
         server.gone = row["status"] in ("DELETED", "SOFT_DELETED")
         fault = row.get("fault")

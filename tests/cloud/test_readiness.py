@@ -118,6 +118,22 @@ def test_what_vanishes_without_a_trace_is_gone_at_the_next_whole_list(small: Sma
     assert bench.ticks(1, gap_ns=round(REFRESH_S * S) + 1) == [(1, "gone", "GONE")]
 
 
+def test_a_server_that_was_renamed_is_the_same_server(small: SmallCloud, fast: Cloud) -> None:
+    small.lists_until_active = 1
+    server = small.add_server(f"{MARK}-1")
+    bench = Bench(fast, "active")
+    bench.watcher.expect(f"{MARK}-1", 1)
+    assert bench.ticks(2) == [(1, "reached", "ACTIVE")]
+    server |= {"name": f"{MARK}-other", "status": "SHUTOFF", "OS-EXT-STS:task_state": None}
+    bench.watcher.expect(f"{MARK}-1", 2, until="SHUTOFF")
+    assert bench.ticks(1, gap_ns=round(REFRESH_S * S) + 1) == [(2, "reached", "SHUTOFF")]
+    assert bench.watcher.statuses() == {"SHUTOFF": 1}
+    bench.watcher.expect(f"{MARK}-1", 3, until="gone")
+    small.answer("DELETE", f"/v2.1/servers/{server['id']}", None)
+    assert bench.ticks() == [(3, "gone", "DELETED")]
+    assert bench.watcher.statuses() == {}
+
+
 def test_a_list_from_before_the_wait_does_not_end_it(small: SmallCloud, fast: Cloud) -> None:
     small.lists_until_active = 1
     server = small.add_server(f"{MARK}-1")
