@@ -1,4 +1,4 @@
-"""The files that the pages of docs/ give are formatted, linted and typed as ours are; what they do is tested elsewhere."""
+"""The files that the pages of docs/ give are formatted, linted and typed as ours; what they do is tested elsewhere."""
 
 import subprocess
 import sys

@@ -83,8 +83,8 @@ class Watcher:
     def expect(self, name: str, operation_id: int, *, until: str = "ready") -> None:
         """Follow a server until it is `ready`, `gone`, or has a status such as SHUTOFF and no task; reported once.
 
-        By its name (Nova gives ids late and not for all of a burst), and once a list has shown it by its id: whatever it
-        is called then, as long as the new name begins with the mark too.
+        By its name (Nova gives ids late and not for all of a burst), and once a list has shown it by its id: whatever
+        it is called then, as long as the new name begins with the mark too.
         """
         server = self._servers.setdefault(name, _Server(name))
         server.waiting.append(_Waiting(operation_id, until, self._api.clock.now_ns()))

@@ -27,7 +27,7 @@ def test_greetings_of_real_servers(servers: dict[str, dict[str, Any]]) -> None:
 
 def test_login_and_select_1(servers: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     secret = Path(servers["database"]["process"]["pid_file"]).parent / "secret"
-    protocol, address = servers["database"]["probe"].values()
+    protocol, address = (servers["database"]["probe"][name] for name in ("protocol", "address"))
     means = ProbeMeans(protocol, address, "squall", Secret(file=str(secret)))
     assert probe(means, 10.0).ending is Ending.ANSWERED
     wrong = tmp_path / "wrong"
