@@ -43,14 +43,12 @@ def importable(site: Path) -> Iterator[None]:
 
 def documented(page: str) -> tuple[str, dict[str, dict[str, str]]]:
     """The one whole file under "Adding" of a page of docs/, and the entry points that its TOML gives."""
-    text = (ROOT / "docs" / page).read_text()
-    _, _, adding = text.partition("\n## Adding")
-    code = _block(adding, "python")
-    project = tomllib.loads(_block(adding, "toml"))["project"]
-    return code, project["entry-points"]
+    return block(page, "python"), tomllib.loads(block(page, "toml"))["project"]["entry-points"]
 
 
-def _block(text: str, language: str) -> str:
-    _, found, rest = text.partition(f"```{language}\n")
-    assert found, f"no block of {language}"
+def block(page: str, language: str) -> str:
+    """The first block of a language under "Adding" of a page of docs/."""
+    _, _, adding = (ROOT / "docs" / page).read_text().partition("\n## Adding")
+    _, found, rest = adding.partition(f"```{language}\n")
+    assert found, f"{page}: no block of {language}"
     return rest.split("```", 1)[0]

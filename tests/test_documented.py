@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.outside import ROOT, documented
 
-PAGES = ("faults.md", "checkers.md")
+PAGES = ("faults.md", "checkers.md", "scenarios.md")
 
 
 def test_the_files_of_the_pages_are_formatted_linted_and_strictly_typed(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
 """What a scenario is: one file under locustfiles/ that reads like a tenant's journey.
 
-A scenario is found by the name of its file, or, from other people's packages, by an entry point of the group
-`squall.scenarios` that names the class.
+A scenario is found by the name of its file, or, from other people's packages, by the name of an entry point of the
+group `squall.scenarios` that says where the class is.
 """
 
 import importlib
-import importlib.metadata
+import inspect
 import math
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import gevent
 
+from harness import extensions
 from harness.cloud import compute
 from harness.cloud.api import Api, RequestFailed
 from harness.core.ledger import Intent
@@ -22,8 +23,6 @@ from harness.swarm.operations import Operation
 
 if TYPE_CHECKING:
     from harness.swarm.worker import Worker
-
-ENTRY_POINTS = "squall.scenarios"
 
 
 class ScenarioError(Exception):
@@ -37,8 +36,8 @@ class NotServed(Exception):
 class Scenario:
     """One kind of journey. One object per worker and swarm: `prepare` once, then `journey` for every arrival.
 
-    experiment: the file a plain `locust -f` runs. options: names and defaults; others are refused, and values of
-    another type than the default's (None: a text).
+    experiment: the file a plain `locust -f` runs, beside the scenario's own; ours are in experiments/. options: names
+    and defaults; others are refused, and values of another type than the default's (None: a text).
     """
 
     name: ClassVar[str]
@@ -264,18 +263,23 @@ def find(name: str) -> type[Scenario]:
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Scenario) and value.__module__ == module.__name__:
                 return value
-    foreign = {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    foreign = {point.name: point for point in extensions.installed(extensions.SCENARIOS)}
     if name in foreign:
-        loaded = foreign[name].load()
+        loaded, problem = extensions.load(foreign[name])
         if isinstance(loaded, type) and issubclass(loaded, Scenario):
             return loaded
+        problem = problem or f"wanted a class of harness.swarm.scenario.Scenario, got {loaded!r:.80}"
+        raise ScenarioError(f"scenario {name!r} cannot be loaded ({extensions.in_words(foreign[name])}): {problem}")
     raise ScenarioError(f"no scenario {name!r}; known: {', '.join(sorted({*names, *foreign}))}")
 
 
 def experiment_path(scenario: type[Scenario]) -> Path:
-    """The experiment a scenario declares, beside the packages or as given."""
-    given = Path(scenario.experiment)
-    return given if given.is_absolute() else Path(__file__).resolve().parents[2] / given
+    """The experiment a scenario declares: beside its own file, or for ours beside the packages."""
+    import locustfiles
+
+    home = Path(inspect.getfile(scenario)).resolve().parent
+    own = Path(inspect.getfile(locustfiles)).resolve().parent
+    return (own.parent if home == own else home) / scenario.experiment
 
 
 def _unlike(default: object, value: object) -> str:
