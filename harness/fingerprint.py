@@ -7,6 +7,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from harness import extensions
+
+_HOME = Path(__file__).resolve().parent.parent
+_PACKAGES = ("faults", "harness", "locustfiles", "reports")
 _PARTS = (
     "squall",
     "locust",
@@ -22,10 +26,11 @@ _PARTS = (
 
 
 def fingerprint() -> dict[str, Any]:
-    """Versions, commit and machine; nothing that names its user."""
+    """Versions, commit, what other packages add, and machine; nothing that names its user."""
     return {
         "versions": {"python": platform.python_version(), **{part: _version(part) for part in _PARTS}},
-        "commit": _commit(),
+        "commit": commit(_HOME),
+        "extensions": extensions.described(),
         "machine": {
             "system": f"{platform.system()} {platform.release()}",
             "architecture": platform.machine(),
@@ -43,25 +48,26 @@ def _version(part: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
-    """The commit of the checkout that runs, with `+` when it has been changed; None outside a checkout."""
-    home = Path(__file__).resolve().parent.parent
+def commit(home: Path) -> str | None:
+    """The commit of the checkout that runs, with `+` when it is not what runs; None outside a checkout.
+
+    That is when a file has been changed, or when our packages have one that git does not know: it may be a fault, a
+    checker or a scenario, which are found by being there.
+    """
     if not (home / ".git").exists():
         return None
     try:
-        head = subprocess.run(
-            ["git", "-C", str(home), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "-C", str(home), "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        ).stdout.strip()
+        head = _git(home, "rev-parse", "HEAD")
+        changed = _git(home, "status", "--porcelain", "--untracked-files=no")
+        unknown = _git(home, "ls-files", "--others", "--exclude-standard", "--", *_PACKAGES)
     except (OSError, subprocess.SubprocessError):
         return None
-    return head + ("+" if changed else "")
+    return head + ("+" if changed or unknown else "")
+
+
+def _git(home: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(home), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
 
 def _processor() -> str:

@@ -249,10 +249,17 @@ def _fingerprint(run: Run, seed: Any) -> list[tuple[str, list[tuple[str, str]]]]
         value = document.get(key)
         if isinstance(value, dict):
             groups.append((title, sorted(value.items()) if key == "versions" else list(value.items())))
+    if foreign := document.get("extensions"):
+        groups.append(("From other packages", [_extension(each) for each in foreign]))
     return [
         (title, [(name.replace("_", " "), str(each)) for name, each in pairs if each is not None])
         for title, pairs in groups
     ]
+
+
+def _extension(found: dict[str, Any]) -> tuple[str, str]:
+    kind = str(found["group"]).removeprefix("squall.").removesuffix("s")
+    return str(found["name"]), f"{kind} {found['value']} of {found['distribution']} {found['version']}"
 
 
 def _started(run: Run) -> str:

@@ -294,6 +294,15 @@ def _run_document(plan: dict[str, Any], end_ns: int, seed: int) -> dict[str, Any
         "venue": "embedded cloud, 1000 hypervisors",
         "versions": {"python": "3.11.2", "squall": "0.1.0", "locust": "2.47.0", "openstacksdk": "4.22.0"},
         "commit": "20e375d0c0ffee",
+        "extensions": [
+            {
+                "group": "squall.faults",
+                "name": "acme.slow",
+                "value": "acme.slow",
+                "distribution": "acme",
+                "version": "1.2",
+            }
+        ],
         "machine": {
             "system": "Linux 6.1",
             "architecture": "x86_64",

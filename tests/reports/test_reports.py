@@ -91,6 +91,12 @@ def test_what_came_from_a_cloud_or_an_experiment_is_text_and_never_markup(good: 
     assert '<script>alert("from the cloud")' not in text
 
 
+def test_the_page_says_what_other_packages_added(good: Path) -> None:
+    text = page_of(good).text
+    assert "From other packages" in text
+    assert "fault acme.slow of acme 1.2" in text
+
+
 def test_a_failed_run_names_damaged_objects_request_ids_and_reasons(failed: Path) -> None:
     text = " ".join(page_of(failed).text)
     assert "FAIL" in text
