@@ -31,33 +31,24 @@ def own_environment(own_environment: dict[str, str], site: Path) -> dict[str, st
     return {**own_environment, "PYTHONPATH": f"{ROOT}:{site}"}
 
 
-@pytest.fixture
-def own_servers(servers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    if servers["database"]["probe"]["protocol"] != "postgresql":
-        pytest.skip("it is one for PostgreSQL")
-    return servers
+def test_it_is_visible_while_on_and_gone_after(servers: dict[str, dict[str, Any]]) -> None:
+    contract.test_visible_while_on_gone_after_a_body_that_raises_and_undo_twice_is_undo_once(NAME, servers)
 
 
-def test_it_is_visible_while_on_and_gone_after(own_servers: dict[str, dict[str, Any]]) -> None:
-    contract.test_visible_while_on_gone_after_a_body_that_raises_and_undo_twice_is_undo_once(NAME, own_servers)
-
-
-def test_a_second_one_is_refused(own_servers: dict[str, dict[str, Any]]) -> None:
-    contract.test_a_second_injection_is_refused_or_adds_up_as_declared(NAME, own_servers)
+def test_a_second_one_is_refused(servers: dict[str, dict[str, Any]]) -> None:
+    contract.test_a_second_injection_is_refused_or_adds_up_as_declared(NAME, servers)
 
 
 @pytest.mark.parametrize(("event", "watched"), [(event, "alone") for event in contract.STEPS] + [("bites", "watched")])
 def test_it_is_healed_after_kill_9_in_each_step(
     event: str,
     watched: str,
-    own_servers: dict[str, dict[str, Any]],
+    servers: dict[str, dict[str, Any]],
     tmp_path: Path,
     own_environment: dict[str, str],
 ) -> None:
-    contract.test_healed_after_kill_9_in_each_step(NAME, event, watched, own_servers, tmp_path, own_environment)
+    contract.test_healed_after_kill_9_in_each_step(NAME, event, watched, servers, tmp_path, own_environment)
 
 
-def test_that_something_else_ends_it_is_noticed(
-    own_servers: dict[str, dict[str, Any]], run: Callable[..., Run]
-) -> None:
-    watch.test_whatever_ends_it_before_its_time_is_noticed(NAME, own_servers, run)
+def test_that_something_else_ends_it_is_noticed(servers: dict[str, dict[str, Any]], run: Callable[..., Run]) -> None:
+    watch.test_whatever_ends_it_before_its_time_is_noticed(NAME, servers, run)
