@@ -257,12 +257,21 @@ def test_a_server_that_failed_in_the_middle_of_what_was_asked_of_it_is_no_broken
     assert findings(world) == {}
 
 
-def test_a_build_that_failed_is_no_built_server() -> None:
+@pytest.mark.parametrize("launched", [None, "2026-01-01T00:00:03.000000"])
+def test_a_build_that_failed_is_no_built_server(launched: str | None) -> None:
     world = World()
     leak_of_a_failed_server(world)
+    world.server("s1")["launched"] = launched  # its host wrote that, and never learnt that it was written
     world.allocations("host-1").pop("s1")
     world.recount()
     assert findings(world) == {}
+
+
+def test_a_built_server_need_not_have_been_seen_usable() -> None:
+    world = World()
+    failed_after_it_was_built(world)
+    world.row("s1").update(ready_ns=None)
+    assert findings(world) == {"built_server_failed": ["s1"]}
 
 
 def test_a_built_server_in_error_is_unknown_when_what_the_run_did_is_not_known() -> None:

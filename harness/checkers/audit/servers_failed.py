@@ -25,7 +25,9 @@ def check(history: History) -> Evidence:
         if server.id in touched:
             continue  # what fails in the middle of an action ends in ERROR, and says so
         evidence.checked += 1
-        if server.status == "ERROR" and (server.launched or server.id in was_ready):
+        # Without a host it is a build that failed at the very end, when its host had no answer to its last step.
+        was_built = server.id in was_ready or (server.launched and server.host)
+        if server.status == "ERROR" and was_built:
             age_s = history.age_s(history.after, server, since=server.updated)
             seen = "was seen usable" if server.id in was_ready else f"was launched at {server.launched}"
             failed.append(Affected("server", server.id, server.name, age_s, f"{seen}, is in ERROR"))

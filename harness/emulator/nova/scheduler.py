@@ -226,7 +226,7 @@ class Scheduler:
         if size == 1:
             return heapq.heappop(heap)[2]
         best = [heapq.heappop(heap) for _ in range(size)]
-        picked = best.pop(self.runtime.rng.randrange(size))
+        picked = best.pop(self.runtime.dice("host").randrange(size))
         for entry in best:
             heapq.heappush(heap, entry)
         return picked[2]
