@@ -139,6 +139,11 @@ def placement_drift(world: World) -> None:
     world.after["project_usages"]["VCPU"] -= 1
 
 
+def two_servers_on_one_port(world: World) -> None:
+    world.server("s1")["addresses"] = world.server("s0")["addresses"]
+    world.after["ports"] = [each for each in world.after["ports"] if each["device_id"] != "s1"]
+
+
 def address_not_shown(world: World) -> None:
     world.server("s1")["addresses"] = []
 
@@ -206,6 +211,7 @@ DAMAGE_BY_CODE: dict[Callable[[World], None], dict[str, list[str]]] = {
     over_capacity: {"over_capacity": ["rp-host-0"]},
     nova_drift: {"usage_drift": ["nova:instances"]},
     placement_drift: {"usage_drift": ["placement:VCPU"]},
+    two_servers_on_one_port: {"nic_mismatch": ["s1"]},
     address_not_shown: {"nic_mismatch": ["s1"]},
     address_without_port: {"nic_mismatch": ["s1"]},
     port_on_another_host: {"nic_mismatch": ["s1"]},
@@ -497,6 +503,13 @@ def test_a_crashing_checker_is_unknown() -> None:
     found = answers(world)
     assert found["nics"].verdict == "unknown"
     assert "crashed: KeyError" in found["nics"].reason
+
+
+def test_of_two_servers_on_one_port_it_is_said_whose_it_is() -> None:
+    world = World()
+    two_servers_on_one_port(world)
+    (finding,) = answers(world)["nics"].findings
+    assert finding.objects[0].detail == "shows 10.0.0.10, which no port of it has; port port-s0 is that of server s0"
 
 
 def test_findings_carry_ids_names_and_ages() -> None:
