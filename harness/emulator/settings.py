@@ -78,7 +78,9 @@ class BrokerSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     reconnect_max_s: Positive = 30.0
     rpc_response_timeout_s: Positive = 60.0
     long_rpc_timeout_s: Positive = 1800.0
-    durable_queues: bool = False
+    durable_queues: bool = False  # amqp_durable_queues: topic queues and their exchanges
+    quorum_queues: bool = False  # rabbit_quorum_queue: topic queues are quorum queues, and durable
+    transient_quorum_queues: bool = False  # rabbit_transient_quorum_queue: reply and fanout queues, too
     transient_queue_ttl_s: Positive = 1800.0
 
 

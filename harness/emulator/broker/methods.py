@@ -178,6 +178,9 @@ def _consume(channel: Channel, method: commands.Basic.Consume) -> Reply:
     if queue.exclusive_consumer or (method.exclusive and queue.consumers):
         text = f"ACCESS_REFUSED - queue '{queue.name}' in vhost '{session.vhost.name}' in exclusive use"
         raise AmqpError(403, text, 60, 20)
+    if queue.kind == QUORUM and channel.channel_limit:
+        text = f"NOT_IMPLEMENTED - queue '{queue.name}' in vhost '{session.vhost.name}' does not support global qos"
+        raise AmqpError(540, text, 60, 20)
     consumer = Consumer(channel, queue, tag, no_ack=method.no_ack, limit=channel.consumer_limit)
     channel.consumers[tag] = consumer
     queue.add_consumer(consumer, exclusive=method.exclusive)

@@ -35,9 +35,11 @@ class BusSettings:
     """One process's way to the broker. Times are real seconds, multiplied by `time_scale` when used.
 
     Defaults are oslo.messaging 18's (impl_rabbit.py): reply and fanout queues live 1800 s without a consumer, a reply
-    whose queue is missing is tried again every 0.25 s for 60 s. `notifications` are off, as the real services have no
-    notification driver by default: with nobody to read them they would pile up in `notifications.info`. `prefetch` is
-    for each served channel and bounds memory: the real driver has none, but its unbounded backlog is acknowledged too.
+    whose queue is missing is tried again every 0.25 s for 60 s. `durable_queues` and `quorum_queues` are for topic
+    queues and their exchanges (amqp_durable_queues, rabbit_quorum_queue), `transient_quorum_queues` is for reply and
+    fanout queues (rabbit_transient_quorum_queue). `notifications` are off, as the real services have no notification
+    driver by default: with nobody to read them they would pile up in `notifications.info`. `prefetch` is for each
+    served channel and bounds memory: the real driver has none, but its unbounded backlog is acknowledged too.
     """
 
     address: Address
@@ -49,12 +51,19 @@ class BusSettings:
     reconnect_backoff_s: float = 2.0
     reconnect_max_s: float = 30.0
     durable_queues: bool = False
+    quorum_queues: bool = False
+    transient_quorum_queues: bool = False
     transient_queue_ttl_s: float = 1800.0
     missing_queue_retry_s: float = 60.0
     missing_queue_interval_s: float = 0.25
     gone_ttl_s: float = 60.0
     prefetch: int = 1024
     notifications: bool = False
+
+    @property
+    def has_durable_queues(self) -> bool:
+        """Whether topic queues and their exchanges survive the broker: quorum queues cannot but do so."""
+        return self.durable_queues or self.quorum_queues
 
     def scaled(self, seconds: float) -> float:
         """A real duration in this cloud's seconds."""
@@ -114,6 +123,8 @@ class Bus:
                 reconnect_backoff_s=broker.reconnect_backoff_s,
                 reconnect_max_s=broker.reconnect_max_s,
                 durable_queues=broker.durable_queues,
+                quorum_queues=broker.quorum_queues,
+                transient_quorum_queues=broker.transient_quorum_queues,
                 transient_queue_ttl_s=broker.transient_queue_ttl_s,
                 notifications=bool(getattr(broker, "notifications", False)),
             )
@@ -211,7 +222,7 @@ class Bus:
             return
         body = envelope.wrap(self._message(method, args, version, context))
         if fanout:
-            await self.publisher.publish(_fanout_exchange(topic), "", body, envelope.PROPERTIES)
+            await self.publisher.publish(self._fanout_exchange(topic), "", body, envelope.PROPERTIES)
         else:
             spec = self._topic_exchange(exchange)
             await self.publisher.publish(spec, _key(topic, server), body, envelope.PROPERTIES)
@@ -308,15 +319,18 @@ class Bus:
             server=server,
             exchange=self._topic_exchange(exchange),
             routing_key=queue,
-            durable=self.settings.durable_queues,
+            durable=self.settings.has_durable_queues,
+            is_quorum=self.settings.quorum_queues,
         )
 
     def _fanout_subscription(self, topic: str, server: str) -> Subscription:
         return Subscription(
             queue=f"{topic}_fanout_{self._new_id()}",
             server=server,
-            exchange=_fanout_exchange(topic),
+            exchange=self._fanout_exchange(topic),
             routing_key=topic,
+            durable=self.settings.transient_quorum_queues,
+            is_quorum=self.settings.transient_quorum_queues,
             expires_ms=self._transient_ms(),
             is_own=True,
         )
@@ -328,7 +342,13 @@ class Bus:
             if self._has_reply_queue:
                 return
             subscription = Subscription(
-                queue=self.reply_queue, server="", exchange=None, routing_key="", expires_ms=self._transient_ms()
+                queue=self.reply_queue,
+                server="",
+                exchange=None,
+                routing_key="",
+                durable=self.settings.transient_quorum_queues,
+                is_quorum=self.settings.transient_quorum_queues,
+                expires_ms=self._transient_ms(),
             )
             await self.listener.add(
                 [subscription], self._take_reply, is_full=lambda: False, prefetch=0, acks_may_wait=True
@@ -384,18 +404,20 @@ class Bus:
     def _topic_exchange(self, name: str) -> ExchangeSpec:
         spec = self._exchanges.get(name)
         if spec is None:
-            spec = self._exchanges[name] = ExchangeSpec(name, "topic", durable=self.settings.durable_queues)
+            spec = self._exchanges[name] = ExchangeSpec(
+                name, "topic", durable=self.settings.has_durable_queues, has_quorum_queues=self.settings.quorum_queues
+            )
         return spec
+
+    def _fanout_exchange(self, topic: str) -> ExchangeSpec:
+        durable = self.settings.transient_quorum_queues
+        return ExchangeSpec(f"{topic}_fanout", "fanout", durable=durable, auto_delete=True)
 
     def _transient_ms(self) -> int:
         return max(1000, int(self.settings.scaled(self.settings.transient_queue_ttl_s) * 1000))
 
     def _new_id(self) -> str:
         return f"{self._ids.getrandbits(128):032x}"
-
-
-def _fanout_exchange(topic: str) -> ExchangeSpec:
-    return ExchangeSpec(f"{topic}_fanout", "fanout", auto_delete=True)
 
 
 def _key(topic: str, server: str | None) -> str:

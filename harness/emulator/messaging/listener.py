@@ -13,7 +13,7 @@ from harness.emulator.messaging.channel import Channel
 from harness.emulator.messaging.connection import Address, Connection
 from harness.emulator.messaging.errors import ChannelClosed, ConnectionLost
 from harness.emulator.messaging.link import Link, LinkSettings
-from harness.emulator.messaging.publisher import ExchangeSpec
+from harness.emulator.messaging.publisher import ExchangeSpec, queue_arguments
 from harness.emulator.messaging.server import RpcServer
 
 log = logging.getLogger("squall.messaging")
@@ -31,6 +31,7 @@ class Subscription:
     exchange: ExchangeSpec | None
     routing_key: str
     durable: bool = False
+    is_quorum: bool = False
     expires_ms: int | None = None
     is_own: bool = False
 
@@ -152,7 +153,7 @@ class _Group:
         channel.on_cancel = self._cancelled
         self._held = 0
         if self._prefetch:
-            await channel.request(commands.Basic.Qos(0, self._prefetch, True), timeout_s=timeout_s)
+            await channel.request(self._limit(), timeout_s=timeout_s)
         await channel.request_all(self._declarations(), timeout_s=timeout_s)
         self.channel = channel
         consumes: list[base.Frame] = [
@@ -162,6 +163,12 @@ class _Group:
         await channel.request_all(consumes, timeout_s=timeout_s)
         channel.closed.add_done_callback(self._channel_closed)
 
+    def _limit(self) -> commands.Basic.Qos:
+        if not any(item.is_quorum for item in self._subscriptions):
+            return commands.Basic.Qos(0, self._prefetch, True)
+        # Quorum queues know no limit of a channel: each consumer gets its share.
+        return commands.Basic.Qos(0, max(1, self._prefetch // len(self._subscriptions)), False)
+
     def _declarations(self) -> list[base.Frame]:
         requests: list[base.Frame] = []
         declared: set[str] = set()
@@ -169,7 +176,7 @@ class _Group:
             if item.exchange is not None and item.exchange.name not in declared:
                 declared.add(item.exchange.name)
                 requests.append(item.exchange.declare())
-            arguments = None if item.expires_ms is None else {"x-expires": item.expires_ms}
+            arguments = queue_arguments(is_quorum=item.is_quorum, expires_ms=item.expires_ms)
             requests.append(commands.Queue.Declare(queue=item.queue, durable=item.durable, arguments=arguments))
             if item.exchange is not None:
                 requests.append(

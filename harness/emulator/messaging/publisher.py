@@ -25,6 +25,16 @@ ROUTES = 50_000
 """Encoded routes kept."""
 
 
+def queue_arguments(*, is_quorum: bool, expires_ms: int | None = None) -> dict[str, object]:
+    """Arguments of a queue as the real driver declares it."""
+    arguments: dict[str, object] = {}
+    if is_quorum:
+        arguments["x-queue-type"] = "quorum"
+    if expires_ms is not None:
+        arguments["x-expires"] = expires_ms
+    return arguments
+
+
 @dataclass(frozen=True, slots=True)
 class ExchangeSpec:
     """An exchange as it is declared before the first use on a channel."""
@@ -33,6 +43,7 @@ class ExchangeSpec:
     kind: str
     durable: bool = False
     auto_delete: bool = False
+    has_quorum_queues: bool = False
 
     def declare(self) -> commands.Exchange.Declare:
         """The method that declares it."""
@@ -183,7 +194,8 @@ class Publisher:
         assert exchange is not None
         requests: list[base.Frame] = [exchange.declare()]
         if message.with_queue:
-            requests.append(commands.Queue.Declare(queue=key, durable=exchange.durable))
+            arguments = queue_arguments(is_quorum=exchange.has_quorum_queues)
+            requests.append(commands.Queue.Declare(queue=key, durable=exchange.durable, arguments=arguments))
             requests.append(commands.Queue.Bind(queue=key, exchange=exchange.name, routing_key=key))
         await channel.request_all(requests, timeout_s=self._settings.request_timeout_s)
         channel.declared.update((exchange.name, message.wanted))

@@ -297,6 +297,15 @@ HARD: list[tuple[str, list[Said], str]] = [
         "are not supported by quorum queues (50.40)",
     ),
     (
+        "limit of a channel that consumes a quorum queue",
+        [
+            Queue.Declare(queue="x", durable=True, arguments=QUORUM),
+            Basic.Qos(0, 9, True),
+            Basic.Consume(queue="x", consumer_tag="1"),
+        ],
+        "540 NOT_IMPLEMENTED - queue 'x' in vhost '/' does not support global qos (60.20)",
+    ),
+    (
         "consumer tag in use",
         [MINE, Basic.Consume(queue="x", consumer_tag="1"), Basic.Consume(queue="x", consumer_tag="1")],
         "530 NOT_ALLOWED - attempt to reuse consumer tag '1' (60.20)",

@@ -29,6 +29,7 @@ class Wire:
         self._reader, self._writer = reader, writer
         self._parser = amqp.FrameParser()
         self._frames: list[amqp.Frame] = []
+        self._limits = 0  # basic.qos without an answer: the last one is the marker
 
     @classmethod
     async def socket(cls, place: Place) -> Wire:
@@ -72,6 +73,7 @@ class Wire:
                 self._writer.write(one)
             else:
                 number, method = one if isinstance(one, tuple) else (1, one)
+                self._limits += isinstance(method, Basic.Qos)
                 self._writer.write(amqp.method_frame(number, method))
 
     async def frame(self, *, within_s: float = 5.0) -> amqp.Frame | None:
@@ -110,7 +112,8 @@ class Wire:
         lines: list[str] = []
         while (heard := await self.method()) is not None:
             number, method = heard
-            if number == channel and isinstance(method, Basic.QosOk):
+            self._limits -= isinstance(method, Basic.QosOk)
+            if isinstance(method, Basic.QosOk) and not self._limits:
                 return lines
             lines.append(line(method))
             if isinstance(method, Channel.Close):
