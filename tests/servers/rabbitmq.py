@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import secrets
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from harness.emulator.settings import BrokerSettings
-from tests.servers.processes import Processes, accepts, port, program, unprivileged
+from tests.servers.processes import Processes, accepts, as_user, port, program, unprivileged
 
 VARIABLES = ("SQUALL_TEST_RABBITMQ", "SQUALL_TEST_RABBITMQ_MANAGEMENT")
 READY_WITHIN_S = 90.0
+CONTROL = "SQUALL_TEST_RABBITMQ_CONTROL"
+"""Names a file with the environment of rabbitmqctl; not there for a broker that these tests have not started."""
+CONTROL_WITHIN_S = 30.0
 _INSTALLED = Path("/usr/lib/rabbitmq/lib")
 _CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
@@ -24,6 +28,7 @@ management.tcp.port = {management}
 default_user = openstack
 default_pass = {password}
 disk_free_limit.absolute = 50MB
+collect_statistics_interval = 1000
 log.console = true
 log.console.level = warning
 log.file = false
@@ -65,6 +70,7 @@ def start(processes: Processes) -> dict[str, str]:
     }
     for file in ("rabbitmq.conf", "plugins"):
         (home / file).chmod(0o644)  # in a directory that only its owner enters
+    (home / "control.json").write_text(json.dumps(environment))
     # Erlang would start one by itself, as a daemon that outlives the broker.
     processes.start("epmd", [epmd, "-port", str(names), "-address", "127.0.0.1"], user=user, env=environment)
     processes.wait("epmd", lambda: accepts(names), 10.0)
@@ -73,7 +79,25 @@ def start(processes: Processes) -> dict[str, str]:
     return {
         "SQUALL_TEST_RABBITMQ": f"amqp://openstack:{password}@127.0.0.1:{amqp}/",
         "SQUALL_TEST_RABBITMQ_MANAGEMENT": f"http://127.0.0.1:{management}",
+        CONTROL: str(home / "control.json"),
     }
+
+
+def control(*words: str) -> None:
+    """Run rabbitmqctl on the broker that these tests have started. Raises: CalledProcessError, TimeoutExpired."""
+    scripts = _scripts()
+    assert scripts is not None
+    environment = json.loads(Path(os.environ[CONTROL]).read_text())
+    command = [str(scripts / "rabbitmqctl"), "--node", environment["RABBITMQ_NODENAME"], *words]
+    subprocess.run(
+        command,
+        env=environment,
+        cwd="/",
+        check=True,
+        timeout=CONTROL_WITHIN_S,
+        capture_output=True,
+        **as_user(unprivileged("rabbitmq")),
+    )
 
 
 def settings(**more: Any) -> BrokerSettings:

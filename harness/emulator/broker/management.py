@@ -1,6 +1,13 @@
 """HTTP management of the embedded broker: RabbitMQ's paths and JSON shapes, as far as gauges and faults use them.
 
-Checked against RabbitMQ 3.10.8's management API on 2026-11-22. Basic authentication on every path.
+Checked against RabbitMQ 3.10.8's management API on 2026-11-30. Basic authentication on every path. RabbitMQ has no path
+for its alarms, only `rabbitmqctl set_vm_memory_high_watermark` and `set_disk_free_limit`; here they are
+
+    GET    /api/squall/alarms              which are on, and which of them are held on
+    PUT    /api/squall/alarms/RESOURCE     hold one on: memory or disk
+    DELETE /api/squall/alarms/RESOURCE     let it go: memory follows the bytes again, disk is off
+    GET    /api/squall/memory              bytes held by messages, and the watermark
+    PUT    /api/squall/memory              {"watermark": BYTES}
 """
 
 from __future__ import annotations
@@ -15,7 +22,7 @@ from urllib.parse import unquote
 import orjson
 
 from harness.emulator.broker import views
-from harness.emulator.broker.views import NotFound
+from harness.emulator.broker.found import NotFound, Refusal
 
 if TYPE_CHECKING:
     from harness.emulator.broker.server import Broker
@@ -85,6 +92,8 @@ class Management:
         try:
             document = orjson.loads(body) if body else {}
             return views.answer(self._broker, verb, path[1:], document)
+        except Refusal as refusal:
+            return refusal.status, {"error": refusal.error, "reason": refusal.reason}
         except NotFound:
             return 404, {"error": "Object Not Found", "reason": "Not Found"}
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
@@ -103,7 +112,7 @@ class Management:
 
     @staticmethod
     def _answer(writer: asyncio.StreamWriter, status: int, document: object, *, keep: bool) -> None:
-        body = b"" if status == 204 else orjson.dumps(document)
+        body = b"" if document is None else orjson.dumps(document)
         lines = [
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
             "content-type: application/json",

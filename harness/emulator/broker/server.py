@@ -14,6 +14,7 @@ from harness.emulator.broker.users import User
 from harness.emulator.broker.vhost import VirtualHost
 from harness.wire.amqp import FRAME_MAX
 
+RESOURCES = ("memory", "disk")
 CONFIRMS_WAIT_S = 0.01
 """How long a confirm that may wait is kept for others to leave with it."""
 
@@ -35,9 +36,11 @@ class BrokerSettings:
 
 
 class Ledger:
-    """Bytes held by messages, ready or unacknowledged, against the watermark above which publishers are blocked.
+    """Bytes held by messages, ready or unacknowledged, and the resource alarms under which publishers are blocked.
 
-    A watermark of 0 stops all publishing, as RabbitMQ's `set_vm_memory_high_watermark 0` does.
+    Memory is in alarm at the watermark and above; one of 0 stops all publishing, as RabbitMQ's
+    `set_vm_memory_high_watermark 0` does. Both alarms can be held on by whoever asks for it: this broker has no disk
+    that could fill.
     """
 
     def __init__(self, watermark_bytes: int, changed: Callable[[bool], None]) -> None:
@@ -45,7 +48,23 @@ class Ledger:
         self.messages = 0
         self.watermark_bytes = watermark_bytes
         self.in_alarm = False
+        self.held_on: set[str] = set()
+        """Alarms that are on whatever the bytes say: of `memory` and `disk`."""
         self._changed = changed
+        self._judge()
+
+    @property
+    def alarms(self) -> list[str]:
+        """Resources in alarm, in RabbitMQ's words."""
+        is_on = {"memory": self.held >= self.watermark_bytes, "disk": False}
+        return [resource for resource in RESOURCES if is_on[resource] or resource in self.held_on]
+
+    def hold_alarm(self, resource: str, is_on: bool) -> None:
+        """Switch an alarm on, or let it follow its resource again; safe to repeat."""
+        if is_on:
+            self.held_on.add(resource)
+        else:
+            self.held_on.discard(resource)
         self._judge()
 
     def hold(self, size: int) -> None:
@@ -68,7 +87,7 @@ class Ledger:
         self._judge()
 
     def _judge(self) -> None:
-        in_alarm = self.held >= self.watermark_bytes
+        in_alarm = self.held >= self.watermark_bytes or bool(self.held_on)
         if in_alarm != self.in_alarm:
             self.in_alarm = in_alarm
             self._changed(in_alarm)
@@ -104,6 +123,13 @@ class Broker:
         if name not in self.vhosts:
             self.vhosts[name] = VirtualHost(name, self.ledger, self.clock)
         return self.vhosts[name]
+
+    def delete_user(self, name: str) -> None:
+        """Delete a user; its connections are closed."""
+        user = self.users.pop(name)
+        for session in list(self.sessions):
+            if session.user is user:
+                session.close(320, f"CONNECTION_FORCED - user '{name}' is deleted")
 
     def delete_vhost(self, name: str) -> None:
         """Delete a virtual host with all it holds; its connections are dropped without a word."""
@@ -181,7 +207,7 @@ class Broker:
             session.flush()
 
     def _alarm_changed(self, in_alarm: bool) -> None:
-        self.log.warning("memory alarm %s", "set" if in_alarm else "cleared")
+        self.log.warning("alarms: %s", ", ".join(self.ledger.alarms) or "none")
         for session in list(self.sessions):
             if in_alarm:
                 session.has_published = False

@@ -175,7 +175,7 @@ class Session(asyncio.Protocol):
             return
         self.is_blocked = True
         if self.wants_blocked_notice:
-            self.send(0, commands.Connection.Blocked("low on memory"))
+            self.send(0, commands.Connection.Blocked(f"low on {' & '.join(self.broker.ledger.alarms)}"))
         self._read_off("alarm")
 
     def unblock(self) -> None:

@@ -21,6 +21,11 @@ class User:
         self.max_channels: int | None = None
         self._password = password.encode()
 
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits that are set, by RabbitMQ's names."""
+        return set_limits({"max-connections": self.max_connections, "max-channels": self.max_channels})
+
     def accepts(self, password: str) -> bool:
         """True when the password is right."""
         return hmac.compare_digest(password.encode(), self._password)
@@ -28,6 +33,11 @@ class User:
     def set_password(self, password: str) -> None:
         """Change the password; open connections stay."""
         self._password = password.encode()
+
+
+def set_limits(limits: dict[str, int | None]) -> dict[str, int]:
+    """Those that have a value."""
+    return {name: value for name, value in limits.items() if value is not None}
 
 
 def credentials(mechanism: str, response: str | bytes) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.emulator.broker import arguments as rules
 from harness.emulator.broker.queues import Queue
+from harness.emulator.broker.users import set_limits
 from harness.wire.amqp import AmqpError, split_route
 
 if TYPE_CHECKING:
@@ -121,6 +122,11 @@ class VirtualHost:
             self._routes.clear()
         self._routes[route] = found
         return found
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits that are set, by RabbitMQ's names."""
+        return set_limits({"max-connections": self.max_connections, "max-queues": self.max_queues})
 
     # --- exchanges ----------------------------------------------------------------------------------------------------
 

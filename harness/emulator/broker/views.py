@@ -7,32 +7,34 @@ import resource
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from harness.emulator.broker import changes
+from harness.emulator.broker.found import NotFound, exchange_of, queue_of, session_of, user_of, vhost_of
 from harness.emulator.broker.queues import Queue
 from harness.emulator.broker.users import User
-from harness.emulator.broker.vhost import VirtualHost
+from harness.emulator.broker.vhost import Exchange, VirtualHost
 
 if TYPE_CHECKING:
+    from harness.emulator.broker.channel import Channel
     from harness.emulator.broker.server import Broker
     from harness.emulator.broker.session import Session
 
 Document = dict[str, Any]
 
 
-class NotFound(Exception):
-    """No such path or object: 404."""
-
-
 def answer(broker: Broker, verb: str, path: tuple[str, ...], body: Document) -> tuple[int, object]:
-    """Status and JSON document for one request; `path` starts after `/api`.
+    """Status and JSON document, None for none, for one request; `path` starts after `/api`.
 
-    Raises:  NotFound, or KeyError, TypeError, ValueError when the body does not say what it must.
+    Raises:  NotFound, Refusal, or TypeError, ValueError when the body is not of the form that it must have.
     """
     if verb == "GET":
-        if path == ("health", "checks", "alarms") and broker.ledger.in_alarm:
-            return 503, _alarms(broker)
+        if path[:2] == ("health", "checks") and broker.ledger.in_alarm and path[2:] in (("alarms",), ("local-alarms",)):
+            return 503, _alarms(broker, path[2])
         return 200, _get(broker, path)
-    _change(broker, verb, path, body)
-    return (201 if verb == "PUT" else 204), {}
+    try:
+        return changes.change(broker, verb, path, body), None
+    except NotFound:
+        _get(broker, path)  # a path that is there, for reading only
+        return 405, None
 
 
 def _get(broker: Broker, path: tuple[str, ...]) -> object:
@@ -46,24 +48,19 @@ def _get(broker: Broker, path: tuple[str, ...]) -> object:
         case ("queues",):
             return [_queue(vhost, queue) for vhost in broker.vhosts.values() for queue in vhost.queues.values()]
         case ("queues", vhost):
-            found = _vhost(broker, vhost)
+            found = vhost_of(broker, vhost)
             return [_queue(found, queue) for queue in found.queues.values()]
         case ("queues", vhost, name):
-            found = _vhost(broker, vhost)
-            return _queue(found, _queue_of(found, name))
+            found = vhost_of(broker, vhost)
+            return _queue(found, queue_of(found, name))
+        case ("exchanges",):
+            return [_exchange(vhost, one) for vhost in broker.vhosts.values() for one in vhost.exchanges.values()]
         case ("exchanges", vhost):
-            return [
-                {
-                    "name": exchange.name,
-                    "vhost": vhost,
-                    "type": exchange.kind,
-                    "durable": exchange.durable,
-                    "auto_delete": exchange.auto_delete,
-                    "internal": exchange.internal,
-                    "arguments": exchange.arguments,
-                }
-                for exchange in _vhost(broker, vhost).exchanges.values()
-            ]
+            found = vhost_of(broker, vhost)
+            return [_exchange(found, one) for one in found.exchanges.values()]
+        case ("exchanges", vhost, name):
+            found = vhost_of(broker, vhost)
+            return _exchange(found, exchange_of(found, name))
         case ("bindings", vhost):
             return [
                 {
@@ -74,116 +71,42 @@ def _get(broker: Broker, path: tuple[str, ...]) -> object:
                     "routing_key": key,
                     "arguments": {},
                 }
-                for source, key, destination in _vhost(broker, vhost).bindings()
+                for source, key, destination in vhost_of(broker, vhost).bindings()
             ]
         case ("connections",):
             return [_connection(session) for session in broker.sessions]
         case ("connections", name):
-            return _connection(_session(broker, name))
+            return _connection(session_of(broker, name))
+        case ("channels",):
+            return [_channel(channel) for session in broker.sessions for channel in session.channels.values()]
         case ("vhosts",):
             return [{"name": name} for name in broker.vhosts]
+        case ("vhosts", name):
+            return {"name": vhost_of(broker, name).name}
         case ("users",):
-            return [{"name": user.name, "tags": list(user.tags)} for user in broker.users.values()]
+            return [_user(user) for user in broker.users.values()]
+        case ("users", name):
+            return _user(user_of(broker, name))
         case ("permissions",):
-            return [
-                {"user": user.name, "vhost": vhost, **granted}
-                for user in broker.users.values()
-                for vhost, granted in user.permissions.items()
-            ]
-        case ("health", "checks", "alarms"):
+            return [_permissions(user, vhost) for user in broker.users.values() for vhost in user.permissions]
+        case ("permissions", vhost, name):
+            return _permissions(user_of(broker, name), vhost)
+        case ("vhost-limits",):
+            return _limits("vhost", [(one.name, one.limits) for one in broker.vhosts.values()])
+        case ("vhost-limits", name):
+            return _limits("vhost", [(name, vhost_of(broker, name).limits)])
+        case ("user-limits",):
+            return _limits("user", [(one.name, one.limits) for one in broker.users.values()])
+        case ("user-limits", name):
+            return _limits("user", [(name, user_of(broker, name).limits)])
+        case ("health", "checks", "alarms" | "local-alarms"):
             return {"status": "ok"}
+        case ("squall", "alarms"):
+            return {"on": broker.ledger.alarms, "held": sorted(broker.ledger.held_on)}
         case ("squall", "memory"):
             return {"held": broker.ledger.held, "watermark": broker.ledger.watermark_bytes}
         case _:
             raise NotFound
-
-
-def _change(broker: Broker, verb: str, path: tuple[str, ...], body: Document) -> None:
-    match verb, path:
-        case "DELETE", ("connections", name):
-            _session(broker, name).close(320, "CONNECTION_FORCED - Closed via management plugin")
-        case "DELETE", ("queues", vhost, name):
-            found = _vhost(broker, vhost)
-            found.delete_queue(_queue_of(found, name))
-        case "DELETE", ("queues", vhost, name, "contents"):
-            _queue_of(_vhost(broker, vhost), name).purge()
-        case "DELETE", ("exchanges", vhost, name):
-            _vhost(broker, vhost).delete_exchange(name)
-        case "PUT", ("vhosts", name):
-            broker.add_vhost(name)
-            for user in broker.users.values():
-                if "administrator" in user.tags:
-                    user.permissions.setdefault(name, dict(User.ALL))
-        case "DELETE", ("vhosts", name):
-            _vhost(broker, name)
-            broker.delete_vhost(name)
-        case "PUT", ("users", name):
-            _put_user(broker, name, body)
-        case "PUT", ("permissions", vhost, name):
-            _vhost(broker, vhost)
-            _user(broker, name).permissions[vhost] = {verb: str(body[verb]) for verb in ("configure", "write", "read")}
-            _permissions_changed(broker)
-        case (("PUT" | "DELETE"), ("vhost-limits", vhost, limit)):
-            _set_limit(_vhost(broker, vhost), limit, {"max-connections", "max-queues"}, verb, body)
-        case (("PUT" | "DELETE"), ("user-limits", name, limit)):
-            _set_limit(_user(broker, name), limit, {"max-connections", "max-channels"}, verb, body)
-        case "PUT", ("squall", "memory"):
-            broker.ledger.set_watermark(int(body["watermark"]))
-        case _:
-            raise NotFound
-
-
-def _put_user(broker: Broker, name: str, body: Document) -> None:
-    tags = body.get("tags", "")
-    named = tuple(tag for tag in (tags.split(",") if isinstance(tags, str) else tags) if tag)
-    user = broker.users.get(name)
-    if user is None:
-        broker.users[name] = User(name, str(body["password"]), tags=named)
-        return
-    user.tags = named
-    if "password" in body:
-        user.set_password(str(body["password"]))
-
-
-def _set_limit(target: object, limit: str, allowed: set[str], verb: str, body: Document) -> None:
-    if limit not in allowed:
-        raise NotFound
-    value = int(body["value"]) if verb == "PUT" else None
-    setattr(target, limit.replace("-", "_"), None if value is None or value < 0 else value)
-
-
-def _permissions_changed(broker: Broker) -> None:
-    for session in broker.sessions:
-        if session.state == "running":
-            session.permissions_changed()
-
-
-def _vhost(broker: Broker, name: str) -> VirtualHost:
-    found = broker.vhosts.get(name)
-    if found is None:
-        raise NotFound
-    return found
-
-
-def _queue_of(vhost: VirtualHost, name: str) -> Queue:
-    found = vhost.queues.get(name)
-    if found is None:
-        raise NotFound
-    return found
-
-
-def _user(broker: Broker, name: str) -> User:
-    found = broker.users.get(name)
-    if found is None:
-        raise NotFound
-    return found
-
-
-def _session(broker: Broker, name: str) -> Session:
-    for session in broker.sessions:
-        if session.name == name:
-            return session
-    raise NotFound
 
 
 def _totals(queues: Iterable[Queue]) -> Document:
@@ -200,7 +123,6 @@ def _overview(broker: Broker) -> Document:
         "management_version": broker.settings.version,
         "product_name": "Squall embedded broker",
         "product_version": broker.settings.version,
-        "rabbitmq_version": None,
         "cluster_name": broker.settings.node,
         "node": broker.settings.node,
         "object_totals": {
@@ -227,26 +149,53 @@ def _node(broker: Broker) -> Document:
         "os_pid": str(os.getpid()),
         "mem_used": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "mem_limit": broker.ledger.watermark_bytes,
-        "mem_alarm": broker.ledger.in_alarm,
-        "disk_free_alarm": False,
+        "mem_alarm": "memory" in broker.ledger.alarms,
+        "disk_free_alarm": "disk" in broker.ledger.alarms,
         "partitions": [],
         "uptime": int((broker.now - broker.started_at) * 1000),
     }
 
 
-def _alarms(broker: Broker) -> Document:
+def _alarms(broker: Broker, which: str) -> Document:
+    where = "cluster" if which == "alarms" else "node"
     return {
         "status": "failed",
-        "reason": "There are alarms in effect in the cluster",
-        "alarms": [{"node": broker.settings.node, "resource": "memory"}],
+        "reason": f"There are alarms in effect in the {where}",
+        "alarms": [{"node": broker.settings.node, "resource": resource} for resource in broker.ledger.alarms],
     }
+
+
+def _exchange(vhost: VirtualHost, exchange: Exchange) -> Document:
+    return {
+        "name": exchange.name,
+        "vhost": vhost.name,
+        "type": exchange.kind,
+        "durable": exchange.durable,
+        "auto_delete": exchange.auto_delete,
+        "internal": exchange.internal,
+        "arguments": exchange.arguments,
+    }
+
+
+def _user(user: User) -> Document:
+    return {"name": user.name, "tags": list(user.tags), "limits": user.limits}
+
+
+def _permissions(user: User, vhost: str) -> Document:
+    if vhost not in user.permissions:
+        raise NotFound
+    return {"user": user.name, "vhost": vhost, **user.permissions[vhost]}
+
+
+def _limits(kind: str, limits: list[tuple[str, dict[str, int]]]) -> list[Document]:
+    return [{kind: name, "value": value} for name, value in limits if value]
 
 
 def _queue(vhost: VirtualHost, queue: Queue) -> Document:
     return {
         "name": queue.name,
         "vhost": vhost.name,
-        "type": "classic",
+        "type": queue.kind,
         "durable": queue.durable,
         "auto_delete": queue.auto_delete,
         "exclusive": queue.owner is not None,
@@ -267,14 +216,40 @@ def _connection(session: Session) -> Document:
         "name": session.name,
         "vhost": session.vhost.name,
         "user": session.user.name if session.user else "none",
-        "state": "blocked" if session.is_blocked else session.state,
+        "state": _state(session),
         "channels": len(session.channels),
         "peer_host": host,
         "peer_port": int(port) if port.isdigit() else 0,
         "protocol": "AMQP 0-9-1",
         "timeout": session.heartbeat_s,
         "frame_max": session.frame_max,
+        "channel_max": session.channel_max,
         "client_properties": session.client_properties,
         "recv_oct": session.received_bytes,
         "send_oct": session.sent_bytes,
+    }
+
+
+def _state(session: Session) -> str:
+    if session.state != "running" or not session.broker.ledger.in_alarm:
+        return session.state
+    return "blocked" if session.is_blocked else "blocking"
+
+
+def _channel(channel: Channel) -> Document:
+    session = channel.session
+    connection = _connection(session)
+    return {
+        "name": f"{session.name} ({channel.number})",
+        "number": channel.number,
+        "connection_details": {name: connection[name] for name in ("name", "peer_host", "peer_port")},
+        "vhost": connection["vhost"],
+        "user": connection["user"],
+        "state": "running",
+        "confirm": channel.confirms,
+        "transactional": False,
+        "consumer_count": len(channel.consumers),
+        "messages_unacknowledged": len(channel.unacked),
+        "prefetch_count": channel.consumer_limit,
+        "global_prefetch_count": channel.channel_limit,
     }

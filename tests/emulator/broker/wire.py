@@ -60,6 +60,11 @@ class Wire:
             await wire.expect(Channel.OpenOk)
         return wire
 
+    @property
+    def port(self) -> int:
+        """Our end's, by which a broker lists the connection."""
+        return int(self._writer.get_extra_info("sockname")[1])
+
     def login(self, *, password: str | None = None, capabilities: dict[str, object] = CAPABILITIES) -> Conn.StartOk:
         """The answer to connection.start."""
         address = self.place.address
@@ -102,6 +107,13 @@ class Wire:
         assert heard is not None, GONE
         assert isinstance(heard[1], kind), line(heard[1])
         return heard[1]
+
+    async def until(self, kind: type) -> Any:
+        """The next method of this kind; others are skipped."""
+        while (heard := await self.method()) is not None:
+            if isinstance(heard[1], kind):
+                return heard[1]
+        raise AssertionError(GONE)
 
     async def hear(self, *, channel: int = 1) -> list[str]:
         """All that the broker has to say so far, one line a method, up to a close or to the answer to a marker.
