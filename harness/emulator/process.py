@@ -139,7 +139,7 @@ async def _start_role(runtime: Runtime, name: str, role: str, closing: contextli
         runtime.apps[service] = app
         if hasattr(module, "start"):
             _closes(closing, await module.start(runtime, app))
-        server = HttpServer(app)
+        server = HttpServer(app, head_within_s=runtime.settings.head_timeout_s)
         is_shared = len(runtime.settings.hosting(service)) > 1
         await server.listen(runtime.settings.host, runtime.settings.ports[service], shared=is_shared)
         closing.push_async_callback(server.close)

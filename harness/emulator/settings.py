@@ -245,6 +245,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     )
     coalesce_heartbeats: bool = True  # hypervisors that report in the same half second share a message and a commit
     token_cache_s: NotNegative = 300.0
+    head_timeout_s: Positive = 60.0  # of a request, at the API's ports; not scaled, no more than the next
     body_timeout_s: Positive = 60.0
     admin_password: str = ""
     demo_password: str = ""

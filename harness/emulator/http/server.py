@@ -5,60 +5,23 @@ import socket
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from harness.emulator.http.front_end import FrontEnd
 
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
-
-
-class _WholeAnswers:
-    """A transport that sends the head of an answer along with the first part of its body.
-
-    uvicorn writes them one after the other: two system calls and two packets for each answer, and two wake-ups of
-    whoever reads it.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._loop = asyncio.get_running_loop()
-        self._head = b""
-        self.get_extra_info = transport.get_extra_info
-        self.is_closing = transport.is_closing
-        self.pause_reading = transport.pause_reading
-        self.resume_reading = transport.resume_reading
-
-    def write(self, data: bytes) -> None:
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif data.startswith(b"HTTP/1.1 "):
-            self._head = data
-            self._loop.call_soon(self._flush)  # where the body is not there yet
-            return
-        self._transport.write(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-    def _flush(self) -> None:
-        if self._head:
-            data, self._head = self._head, b""
-            self._transport.write(data)
-
-
-class _Protocol(HttpToolsProtocol):  # type: ignore[misc]
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(_WholeAnswers(transport))
+HEAD_WITHIN_S = 60.0  # nginx's client_header_timeout; Apache's mod_reqtimeout gives 20 to 40 s
 
 
 class HttpServer:
-    """One application on one address. Answers under way are finished before `close` returns, within its deadline."""
+    """One application on one address. Answers under way are finished before `close` returns, within its deadline.
 
-    def __init__(self, app: Any) -> None:
+    Args: head_within_s: how long a client may take to say what it wants.
+    """
+
+    def __init__(self, app: Any, *, head_within_s: float = HEAD_WITHIN_S) -> None:
+        self._head_within_s = head_within_s
         self._config = uvicorn.Config(
             app,
             http="httptools",
@@ -85,7 +48,9 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: _Protocol(config=self._config, server_state=self._state, app_state={}),
+                lambda: FrontEnd(
+                    head_within_s=self._head_within_s, config=self._config, server_state=self._state, app_state={}
+                ),
                 host,
                 port,
                 backlog=BACKLOG,

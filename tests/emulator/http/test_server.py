@@ -43,9 +43,9 @@ def test_head_and_body_are_one_write() -> None:
             return lambda *_: None
 
     async def scenario() -> None:
-        from harness.emulator.http.server import _WholeAnswers
+        from harness.emulator.http.front_end import WholeAnswers
 
-        answers = _WholeAnswers(Transport())  # type: ignore[arg-type]
+        answers = WholeAnswers(Transport())  # type: ignore[arg-type]
         answers.write(b"HTTP/1.1 200 OK\r\n\r\n")
         answers.write(b"body")
         answers.write(b"HTTP/1.1 204 No Content\r\n\r\n")
