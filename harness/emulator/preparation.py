@@ -17,8 +17,9 @@ from harness.emulator.settings import CONVENTIONAL_PORTS, Settings
 
 # Below the range that the kernel gives to outgoing connections, so that none takes a port between choice and use.
 FREE_PORTS = range(20_000, 32_000)
-# A pool of 55 connections for each of seven databases, and the requests of a burst, each on a connection of its own.
-WANTED_FILES, NEEDED_FILES = 8192, 1024
+# A pool of 55 connections for each of seven databases, the requests of a burst, each on a connection of its own, and
+# ten thousand clients that keep theirs open.
+WANTED_FILES, NEEDED_FILES = 16_384, 1024
 _LISTENING = "0A"  # in /proc/net/tcp
 
 

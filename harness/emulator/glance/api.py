@@ -93,6 +93,8 @@ def application(runtime: Runtime) -> ServiceApp:
         routing_error=routing_error,
         unexpected=faults.unexpected,
         malformed_body=faults.malformed_body,
+        bad_query=faults.bad_query,
+        trailing_slash=False,
         body_max=_DATA_MAX,
     )
     shared = (app, Glance(runtime))

@@ -111,6 +111,11 @@ def method_not_allowed(method: str) -> ApiError:
     return ApiError(405, f"The method {method} is not allowed for this resource.", content_type=TEXT, detail="")
 
 
+def bad_query() -> ApiError:
+    text = "Error decoding your request. Either the URL or the request body contained characters that could not be"
+    return refuse(400, f"{text} decoded by Glance")
+
+
 def malformed_body(reason: str) -> ApiError:
     return refuse(400, "Body expected in request." if "empty" in reason else "Malformed JSON in request body.")
 

@@ -1,9 +1,9 @@
 """`ServiceApp`: what every service's API stands on. Falcon routes; this adds what all OpenStack APIs have in common.
 
-Order of a request, as in the services' paste pipelines: slot, request id, body limit, token, route, handler.
+Order of a request, as in the services' paste pipelines: body (a small one), slot, request id, body limit, token, route,
+handler.
 """
 
-import asyncio
 import logging
 import random
 import re
@@ -14,7 +14,8 @@ import falcon
 import falcon.asgi
 import orjson
 
-from harness.emulator.database import DBError
+from harness.emulator.database import DBDataError, DBError
+from harness.emulator.http import bodies
 from harness.emulator.http.auth import TokenValidator, Unauthorized
 from harness.emulator.http.caller import Caller
 from harness.emulator.http.client import HTTPConnectionError
@@ -52,7 +53,8 @@ class ServiceApp:
             error to render; the default uses `error_body` with the usual sentence.
         database_error: the answer when a DBError reaches the top; default: 500 as any unexpected error.
         unexpected: message of the 500 for an uncaught exception; takes the exception.
-        malformed_body: the 400 for a body that is no JSON; takes a reason.
+        malformed_body: the 400 for a body that is no JSON, or that the database cannot hold; takes a reason.
+        bad_query: the 400 for a query that is no UTF-8; None: such a query is taken as it is (keystone does).
         body_max: bytes; a longer body is refused with 413.
         answers_head: whether HEAD is answered wherever GET is; None: keystone does, the others say 405.
         trailing_slash: whether a path may end in a slash that its template does not have (neutron's may, nova's not).
@@ -73,6 +75,7 @@ class ServiceApp:
         database_error: Callable[[DBError], ApiError] | None = None,
         unexpected: Callable[[Exception], ApiError] | None = None,
         malformed_body: Callable[[str], ApiError] | None = None,
+        bad_query: Callable[[], ApiError] | None = None,
         body_max: int = BODY_MAX,
         answers_head: bool | None = None,
         trailing_slash: bool = True,
@@ -96,10 +99,11 @@ class ServiceApp:
         self._database_error = database_error
         self._unexpected = unexpected or _usual_unexpected
         self._malformed = malformed_body or _usual_malformed
+        self._bad_query = bad_query
         if authenticate is None:
             self.tokens = runtime.token_validator(service)
         self.falcon = falcon.asgi.App(middleware=[self])
-        self.falcon.req_options.strip_url_path_trailing_slash = trailing_slash
+        self.falcon.req_options.strip_url_path_trailing_slash = self._trailing_slash = trailing_slash
         self.falcon.req_options.auto_parse_qs_csv = False
         self.falcon.req_options.keep_blank_qs_values = True
         self.falcon.add_error_handler((Exception, falcon.HTTPError, falcon.HTTPStatus), self._on_exception)
@@ -117,14 +121,18 @@ class ServiceApp:
             self.falcon.add_route(path, resource)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if not self.slots.take_now():
-            try:
+        if b"%00" in scope["query_string"]:
+            # PostgreSQL has no NUL in a text. What takes its place matches nothing, as NUL does on MariaDB.
+            scope["query_string"] = scope["query_string"].replace(b"%00", b"%EF%BF%BD")
+        try:
+            receive = await bodies.awaited(scope, receive, self.body_max, self._body_timeout_s)
+            if not self.slots.take_now():
                 receive = await self.slots.take(receive)
-            except ClientGone:
-                return
-            except QueueFull:
-                await _refuse(send)
-                return
+        except ClientGone:
+            return
+        except QueueFull:
+            await _refuse(send)
+            return
         try:
             await self._falcon_call(scope, receive, send)
         finally:
@@ -161,29 +169,17 @@ class ServiceApp:
                 raise self._malformed("the body is empty")
             return None
         try:
-            return orjson.loads(raw)
+            document = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
             raise self._malformed(str(error)) from None
+        if b"\\u0000" in raw and bodies.holds_nul(document):
+            # MariaDB holds it, and some of the real services then answer 201; PostgreSQL does not.
+            raise self._malformed("a text holds a NUL")
+        return document
 
     async def raw_body(self, req: falcon.asgi.Request) -> bytes:
-        """The request's body, up to `body_max` bytes. Raises: ApiError 413, 408."""
-        length = req.content_length
-        if length == 0:
-            return b""
-        try:
-            async with asyncio.timeout(self._body_timeout_s):
-                if length is not None:
-                    return bytes(await req.stream.read())
-                parts: list[bytes] = []
-                size = 0
-                async for part in req.stream:
-                    size += len(part)
-                    if size > self.body_max:
-                        raise ApiError(413, "Request is too large.")
-                    parts.append(part)
-                return b"".join(parts)
-        except TimeoutError:
-            raise ApiError(408, "The request body did not arrive in time.", headers={"Connection": "close"}) from None
+        """The request's body, up to `body_max` bytes. Raises: ApiError 413, 408, 400."""
+        return await bodies.read(req, self.body_max, self._body_timeout_s)
 
     # Falcon's middleware protocol.
 
@@ -195,8 +191,7 @@ class ServiceApp:
         sent_id = headers.get(b"x-openstack-request-id")
         context.global_request_id = sent_id.decode() if sent_id and _GLOBAL_ID.match(sent_id) else None
         if (length := headers.get(b"content-length")) and length.isdigit() and int(length) > self.body_max:
-            # The rest of the body is not read: the connection cannot go on.
-            raise ApiError(413, "Request is too large.", headers={"Connection": "close"})
+            raise bodies.too_large()
         context.caller = None
         if self._authenticate is not None:
             caller = await self._authenticate(req)
@@ -205,10 +200,20 @@ class ServiceApp:
         else:
             token = headers.get(b"x-auth-token")
             caller = await self._by_token(req, token.decode("latin-1") if token else None)
+            # keystonemiddleware judges it too, unless the service judges tokens later on (glance does).
+            if (second := headers.get(b"x-service-token")) and self._unauthenticated is None:
+                await self._by_token(req, second.decode("latin-1"))
         if caller is not None:
             context.caller = caller.for_request(request_id)
         if self.versions is not None:  # after the token: a 401 names no version
             self.versions.negotiate(req, headers)
+        if self._bad_query is not None and b"%" in (query := req.scope["query_string"]) and not bodies.is_utf8(query):
+            raise self._bad_query()
+        path = req.path
+        if "\0" in path:
+            raise self._routing_error(404, req)  # no name holds one
+        if not self._trailing_slash and path[-1] == "/" and not self._public(path):
+            raise self._routing_error(404, req)  # else a name of no letters would be looked for
 
     async def process_response(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: object, req_succeeded: bool
@@ -264,6 +269,10 @@ class ServiceApp:
             return refused
         if isinstance(error, falcon.HTTPError):
             return ApiError(error.status_code, error.description or error.title)
+        if isinstance(error, DBDataError):
+            # A value that no check of ours has caught and no column takes: the caller's fault all the same.
+            log.warning("%s %s %s: %s", request_id, req.method, req.path, error)
+            return self._malformed("the database does not take a value")
         if isinstance(error, DBError) and self._database_error is not None:
             log.error("%s %s %s: %s", request_id, req.method, req.path, error)
             return self._database_error(error)

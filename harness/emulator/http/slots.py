@@ -1,8 +1,8 @@
 """Request slots of one service: as many requests at a time as uwsgi would have workers x threads, the rest in line.
 
-A slot is held from before the body is read until the answer is handed to the socket, so a hung database starves reads
-too. A client that goes away while its request waits is taken out of the line; one that goes away later is not noticed
-(as under uwsgi: the work is done all the same).
+A slot is held from before the request is looked at until the answer is handed to the socket, so a hung database starves
+reads too; a client that takes its time to send a body holds none (`bodies`). A client that goes away while its request
+waits is taken out of the line; one that goes away later is not noticed (as under uwsgi: the work is done all the same).
 """
 
 import asyncio

@@ -30,6 +30,11 @@ from harness.emulator.neutron.service import Neutron
 from harness.emulator.neutron.tags import Tag, Tags
 from harness.emulator.runtime import Runtime
 
+_BAD_QUERY = (
+    b"400 Bad Request\n\nThe server could not comply with the request since it is either malformed or otherwise "
+    b"incorrect.\n\n   "
+)
+
 
 class NeutronApp(ServiceApp):
     """Paths may end in `.json`; a wrong method is refused without saying which would be right."""
@@ -64,6 +69,8 @@ def application(runtime: Runtime) -> ServiceApp:
         routing_error=_routing_error,
         unexpected=lambda _error: ApiError(500),
         malformed_body=lambda _reason: errors.bad_request("Body contains invalid data"),
+        bad_query=lambda: ApiError(400, body=_BAD_QUERY, content_type="text/plain; charset=UTF-8"),
+        body_max=16 * 1024 * 1024,  # neutron has no limit of its own
     )
     neutron = Neutron(runtime)
     app.route("/", Versions(app))

@@ -112,8 +112,6 @@ class ApiApp(ServiceApp):
                 f"Malformed request URL: URL's project_id '{project_id}' doesn't match Context's project_id "
                 f"'{caller.project_id}'",
             )
-        if req.path.endswith("/") and req.path not in _ROOTS:
-            raise _unrouted(404, req)
         kind = req.content_type
         if kind and kind.partition(";")[0].strip() not in _CONTENT_TYPES:
             raise ApiError(415, "Unsupported Content-Type")
@@ -154,6 +152,7 @@ def application(runtime: "Runtime") -> ServiceApp:
             on_unrouted=False,
         ),
         malformed_body=_malformed,
+        bad_query=lambda: ApiError(400, "Query string is not UTF-8 encoded"),
         trailing_slash=False,
         routing_error=_unrouted,
         unexpected=_unexpected,

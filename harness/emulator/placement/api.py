@@ -133,6 +133,8 @@ def application(runtime: Runtime) -> ServiceApp:
         database_error=faults.database_error,
         unexpected=faults.unexpected,
         malformed_body=faults.malformed_body,
+        bad_query=faults.bad_query,
+        trailing_slash=False,
         body_max=16 * 1024 * 1024,  # placement has no limit of its own
     )
     app.falcon.resp_options.default_media_type = None  # an empty answer names no type

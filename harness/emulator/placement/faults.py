@@ -108,6 +108,10 @@ def malformed_body(reason: str) -> ApiError:
     return bad_request(f"Malformed JSON: {reason}")
 
 
+def bad_query() -> ApiError:
+    return bad_request("Invalid query string parameters: 'utf-8' codec can't decode a byte: invalid start byte")
+
+
 def unexpected(error: Exception) -> ApiError:
     return ApiError(500, str(error) or type(error).__name__, code=_UNDEFINED)
 
