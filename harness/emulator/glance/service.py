@@ -141,10 +141,10 @@ class Resource:
         self.glance = glance
 
     async def document(self, req: Request) -> dict[str, Any]:
-        """The request's JSON object. Raises: ApiError 400; 500 for anything but an object, as glance."""
+        """The request's JSON object. Raises: ApiError 400, also for a list, for which glance 33.0.0 has a 500."""
         body = await self.app.body(req)
         if not isinstance(body, dict):
-            raise faults.unexpected(TypeError("not an object"))
+            raise faults.refuse(400, "Unexpected body type. Expected list/dict.")
         return body
 
     def nothing(self, resp: falcon.asgi.Response) -> None:

@@ -14,7 +14,7 @@ from harness.emulator.keystone.rows import Row, dumps, loads
 from harness.emulator.keystone.schema import user_group_membership as membership
 
 _OWN = ("id", "name", "domain_id", "description", "links")
-_PROPERTIES = {"name": validation.PROJECT_NAME, "description": validation.TEXT_OR_NONE, "domain_id": validation.TEXT}
+_PROPERTIES = {"name": validation.PROJECT_NAME, "description": validation.TEXT_OR_NONE, "domain_id": validation.ID}
 _JOIN = upsert(membership, ("user_id", "group_id"), ())
 _LEAVE = Statement(
     delete(membership).where(
@@ -54,6 +54,9 @@ class Groups(Resource):
         given = validation.members(await self.app.body(req), "group")
         validation.check(given, "group", _PROPERTIES, ("name",))
         domain_id = given.get("domain_id") or (caller.project["domain"]["id"] if caller.project else "default")
+        domain = await self.keystone.projects.get(domain_id)
+        if domain is None or not domain["is_domain"]:
+            raise faults.not_found("domain", domain_id)
         identity = uuid4().hex
         try:
             await self.keystone.groups.add(

@@ -13,7 +13,7 @@ from harness.emulator.http import ApiError
 from harness.emulator.keystone import faults, validation
 from harness.emulator.keystone.resource import Request, Resource, Response, query
 from harness.emulator.keystone.rows import Row, dumps, flag, loads
-from harness.emulator.keystone.validation import BOOLEAN, TEXT_OR_NONE
+from harness.emulator.keystone.validation import BOOLEAN, ID_OR_NONE, TEXT_OR_NONE
 
 _OWN = (
     "id", "name", "domain_id", "description", "enabled", "parent_id", "is_domain", "tags", "options", "links", "extra",
@@ -21,7 +21,7 @@ _OWN = (
 _PROPERTIES = {
     "name": validation.PROJECT_NAME,
     "description": TEXT_OR_NONE,
-    "domain_id": TEXT_OR_NONE,
+    "domain_id": ID_OR_NONE,
     "enabled": BOOLEAN,
     "is_domain": validation.ANY_BOOLEAN,
     "parent_id": TEXT_OR_NONE,

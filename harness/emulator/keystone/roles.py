@@ -20,7 +20,7 @@ _PROPERTIES = {
     "name": validation.NAME,
     "description": validation.TEXT_OR_NONE,
     "options": validation.OBJECT,
-    "domain_id": validation.TEXT_OR_NONE,
+    "domain_id": validation.ID_OR_NONE,
 }
 
 

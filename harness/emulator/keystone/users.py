@@ -29,7 +29,8 @@ _OWN = (
 )
 _PROPERTIES = {
     "name": validation.NAME,
-    "domain_id": validation.TEXT,
+    "domain_id": validation.ID,
+    "description": validation.TEXT_OR_NONE,
     "default_project_id": validation.TEXT_OR_NONE,
     "password": validation.TEXT_OR_NONE,
     "enabled": validation.BOOLEAN,

@@ -16,6 +16,7 @@ from harness.emulator.neutron.validation import Check, Convert, text
 Values = dict[str, Any]
 REQUIRED = object()
 _NOT_GIVEN = object()
+_PROJECT = text(255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,10 @@ class Resource:
         if self.singular not in body:
             raise errors.bad_request(f"Unable to find '{self.singular}' in request body")
         given = body[self.singular]
+        if not isinstance(given, dict):
+            raise errors.bad_request(f"Object '{self.singular}' contains invalid data")
         self._known(given)
-        if isinstance(given, dict):
-            self._require_own_project(given.get("project_id", caller.project_id), caller)
+        self._require_own_project(given.get("project_id", caller.project_id), caller)
         for name in given:
             if not self.by_name[name].put:
                 raise errors.bad_request(f"Cannot update read-only attribute {name}")
@@ -116,6 +118,9 @@ class Resource:
         for name in given:
             if not self.by_name[name].post:
                 raise errors.bad_request(f"Attribute '{name}' not allowed in POST")
+        reason = _PROJECT(project)
+        if reason is not None:
+            raise errors.invalid_attribute("tenant_id", reason)
         values = self.defaults.copy()
         values.update(self._converted(given))
         values["project_id"] = project

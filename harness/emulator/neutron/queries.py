@@ -19,6 +19,7 @@ from harness.emulator.neutron import errors, schema
 from harness.emulator.neutron.attributes import Attribute, Resource
 from harness.emulator.neutron.validation import to_bool, to_int
 
+_LIMIT_MAX = 0x7FFFFFFF  # above it the real neutron answers 500: its database takes no such number
 _PAGING = frozenset(("fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"))
 _TAG_FILTERS = ("tags", "tags-any", "not-tags", "not-tags-any")
 _DIRECTIONS = ("asc", "desc")
@@ -266,6 +267,7 @@ def _limit(text: str, max_limit: int) -> int:
         raise errors.bad_limit(text) from None
     if limit < 0:
         raise errors.bad_limit(text)
+    limit = min(limit, _LIMIT_MAX)
     if max_limit > 0:
         return min(limit, max_limit) or max_limit
     return limit

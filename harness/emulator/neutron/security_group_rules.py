@@ -160,7 +160,7 @@ def _check(values: Values) -> None:
     prefix = values.get("remote_ip_prefix")
     if prefix:
         try:
-            network = ipaddress.ip_network(prefix, strict=False)
+            network = ipaddress.ip_network(prefix if isinstance(prefix, str) else str(prefix), strict=False)
         except ValueError:
             raise errors.neutron(400, "InvalidCIDR", f"Invalid CIDR {prefix} given as IP prefix.") from None
         if f"IPv{network.version}" != ethertype:
@@ -172,7 +172,7 @@ def _check(values: Values) -> None:
 
 
 def _protocol(given: Any) -> str | None:
-    if given is None or (isinstance(given, str) and given.lower() in ("any", "")):
+    if given is None or (isinstance(given, str) and given.lower() == "any"):
         return None
     name = str(given).lower()
     if name.isdigit():

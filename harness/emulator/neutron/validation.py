@@ -106,7 +106,7 @@ def host_routes(value: Any) -> str | None:
         if reason:
             return reason
         try:
-            ipaddress.ip_network(route["destination"])
+            ipaddress.ip_network(str(route["destination"]))
         except ValueError:
             return f"'{route['destination']}' is not a valid CIDR."
     return None
@@ -201,7 +201,7 @@ def to_int(value: Any) -> int:
 def to_ip(value: Any) -> Any:
     """An address in its canonical form; anything else as it is, for the check to refuse."""
     try:
-        return str(ipaddress.ip_address(value))
+        return str(ipaddress.ip_address(value)) if isinstance(value, str) else value  # a number would be one, too
     except ValueError:
         return value
 

@@ -42,6 +42,12 @@ _ID: validation.Schema = {
     "maxLength": 255,
     "pattern": "^(?! )[a-zA-Z0-9. _-]+(?<! )$",
 }
+_FACTOR: validation.Schema = {
+    "type": ["number", "string"],
+    "pattern": r"^[0-9]+(\.[0-9]+)?$",
+    "exclusiveMinimum": 0,
+    "maximum": 3.40282e38,
+}
 _SORT_KEYS = [
     "created_at", "description", "disabled", "ephemeral_gb", "flavorid", "id", "is_public", "memory_mb", "name",
     "root_gb", "rxtx_factor", "swap", "updated_at", "vcpu_weight", "vcpus",
@@ -76,7 +82,7 @@ _CREATE: validation.Schema = {
                 "disk": _SIZE,
                 "OS-FLV-EXT-DATA:ephemeral": _SIZE,
                 "swap": _SIZE,
-                "rxtx_factor": {"type": ["number", "string"], "exclusiveMinimum": 0},
+                "rxtx_factor": _FACTOR,
                 "os-flavor-access:is_public": validation.BOOLEAN,
             },
         }

@@ -193,7 +193,7 @@ def _scalar_violation(value: Any, schema: Schema) -> str | None:
         if kind == "base64" and not re.fullmatch(r"[A-Za-z0-9+/\s]*={0,2}\s*", value):
             return f"{value!r} is not a 'base64'"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if value <= schema.get("exclusiveMinimum", value - 1):
+        if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
             return f"{value!r} is less than or equal to the minimum of {schema['exclusiveMinimum']}"
         if value < schema.get("minimum", value):
             return f"{value!r} is less than the minimum of {schema['minimum']}"
