@@ -11,7 +11,9 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 SAID := 2>&1 | { grep -v --line-buffered "is ignored: it is neither a file nor a directory" >&2 || true; }
 FAILED := { echo "squall: set-up failed, see above: is the package index reachable (pip config list), is the disk full? Then give the same command again" >&2; exit 2; }
 
-.PHONY: help run test conformance check test-full drill drills bench lock format clean setup setup-dev
+FUZZ_MINUTES ?= 60
+
+.PHONY: help run test fuzz conformance check test-full drill drills bench lock format clean setup setup-dev
 
 help:
 	@echo "make run     sets everything up, then runs experiments/burst-500.yaml: about four minutes"
@@ -59,6 +61,10 @@ test-full: $(VENV)/.dev
 drills: $(VENV)/.dev
 	SQUALL_DRILLS=$${SQUALL_DRILLS:-30} $(PY) -m pytest -m "not servers" tests/faults
 	SQUALL_DRILLS=$${SQUALL_DRILLS:-30} $(PY) -m pytest -m drills tests/drills
+
+# Hostile traffic for a whole embedded cloud, for an hour (FUZZ_MINUTES=n); stops at the first thing found, with its seed.
+fuzz: $(VENV)/.dev
+	$(PY) -m tests.fuzz --minutes $(FUZZ_MINUTES) $(if $(SEED),--seed $(SEED))
 
 # What the real services answer, recorded anew from a cloud of yours (REAL= its name in clouds.yaml), and compared.
 conformance: $(VENV)/.dev

@@ -10,30 +10,7 @@ from pamqp import commands
 
 from harness.wire import amqp
 from tests.emulator.broker.place import Place, run
-
-METHODS = [index for index in commands.INDEX_MAPPING if index >> 16 in (20, 40, 50, 60, 85, 90)]
-
-
-def frames(rng: random.Random) -> bytes:
-    """A few frames: right in form, wrong in content or order."""
-    made = []
-    for _ in range(rng.randint(1, 6)):
-        channel = rng.choice([0, 1, 1, 1, 2, 65535])
-        match rng.randint(0, 5):
-            case 0 | 1:
-                arguments = rng.randbytes(rng.choice([0, 1, 4, 9, 30]))
-                made.append(amqp.frame(amqp.METHOD, channel, rng.choice(METHODS).to_bytes(4, "big") + arguments))
-            case 2:
-                made.append(amqp.frame(rng.choice([2, 3]), channel, rng.randbytes(rng.randint(0, 40))))
-            case 3:
-                made.append(amqp.publish_frame(channel, amqp.route_bytes("", "q")))
-                made.append(amqp.frame(amqp.HEADER, channel, amqp.content_header(5, rng.randbytes(6))))
-                made.append(amqp.frame(amqp.BODY, channel, b"x" * rng.choice([5, 5, 4, 9])))
-            case 4:
-                made.append(amqp.ack_frame(channel, rng.randint(0, 9), multiple=rng.random() < 0.5))
-            case 5:
-                made.append(amqp.method_frame(channel, commands.Queue.Declare(queue="q", auto_delete=True)))
-    return b"".join(made)
+from tests.fuzz.amqp import frames
 
 
 def test_no_frame_is_an_internal_error_and_none_hurts_the_others(own: Place) -> None:
