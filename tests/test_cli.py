@@ -84,7 +84,7 @@ def experiment(tmp_path: Path, instead_of: str, write: str) -> Path:
         ("after: 2 s", "after: 2 sec", "experiment.yaml:10: phases[1].faults[0]: wanted"),
         ("for: 20 s}", "for: -20 s}", "wanted a duration"),
         ("after: 2 s", "after: -2 s", "experiment.yaml:10: phases[1].faults[0]: wanted"),
-        ("target: database", "target: datebase", "unknown target 'datebase'; wanted one of broker, database"),
+        ("target: database", "target: datebase", "unknown target 'datebase'; wanted one of broker, cloud, database"),
         (HANG, HANG.replace("hang", "hag"), "got 'database.hag'"),
         (HANG, HANG.replace("hang", "crash"), "allow: [database.crash]"),
         ("for: 3 s}", "for: 3 s, latency: 4 ms}", "experiment.yaml:10: phases[1].faults[0]:"),
