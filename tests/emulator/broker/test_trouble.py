@@ -125,16 +125,6 @@ def test_a_silent_client_is_dropped_and_its_messages_return(own: Place) -> None:
     run(steps())
 
 
-def test_idle_connections_live_on_heartbeats(own: Place) -> None:
-    async def steps() -> None:
-        connection = await own.connect(heartbeat_s=1)
-        done, _ = await asyncio.wait([connection.closed], timeout=3.5)
-        assert not done
-        await connection.close()
-
-    run(steps())
-
-
 def test_a_hung_broker_is_noticed(own: Place) -> None:
     async def steps() -> None:
         assert own.process is not None

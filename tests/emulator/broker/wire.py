@@ -45,16 +45,15 @@ class Wire:
         heartbeat_s: int = 0,
         frame_max: int = amqp.FRAME_MAX,
         channel_max: int = 2047,
-        within_s: float = 5.0,
     ) -> Wire:
         """An open connection with that many channels, 1 and up."""
         wire = await cls.socket(place)
         wire.tell(amqp.PROTOCOL_HEADER)
         await wire.expect(Conn.Start)
-        wire.tell((0, wire.login()))
+        wire.tell((0, cls.login_of(place)))
         await wire.expect(Conn.Tune)
         wire.tell((0, Conn.TuneOk(channel_max, frame_max, heartbeat_s)), (0, Conn.Open(place.address.virtual_host)))
-        await wire.expect(Conn.OpenOk, within_s=within_s)
+        await wire.expect(Conn.OpenOk)
         for number in range(1, channels + 1):
             wire.tell((number, Channel.Open()))
             await wire.expect(Channel.OpenOk)
@@ -65,11 +64,12 @@ class Wire:
         """Our end's, by which a broker lists the connection."""
         return int(self._writer.get_extra_info("sockname")[1])
 
-    def login(self, *, password: str | None = None, capabilities: dict[str, object] = CAPABILITIES) -> Conn.StartOk:
+    @staticmethod
+    def login_of(place: Place) -> Conn.StartOk:
         """The answer to connection.start."""
-        address = self.place.address
-        response = f"\0{address.user}\0{address.password if password is None else password}"
-        return Conn.StartOk({"capabilities": capabilities}, "PLAIN", response, "en_US")
+        address = place.address
+        response = f"\0{address.user}\0{address.password}"
+        return Conn.StartOk({"capabilities": CAPABILITIES}, "PLAIN", response, "en_US")
 
     def tell(self, *said: bytes | base.Frame | tuple[int, base.Frame]) -> None:
         """Send bytes as they are, a method on channel 1, or (channel, method)."""
