@@ -111,9 +111,10 @@ def _passes(view: Mapping[str, Any], name: str, want: str, filters: Iterable[str
 
 
 def _limit(text: str | None, max_limit: int | None) -> int | None:
-    if text is None or not text.isdigit() or int(text) == 0:
+    if text is None or not (text.isascii() and text.isdigit()):
         return max_limit
-    return int(text) if max_limit is None else min(int(text), max_limit)
+    limit = int(text[:18])  # int() takes no more than some thousands of digits
+    return max_limit if limit == 0 else limit if max_limit is None else min(limit, max_limit)
 
 
 def loads(text: str | None) -> Any:

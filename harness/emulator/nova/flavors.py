@@ -333,12 +333,12 @@ def limit_of(req: Any, maximum: int) -> int:
     text = _last(req.params.get("limit"))
     if text is None:
         return maximum
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise ApiError(
             400,
             f"Invalid input for query parameters limit. Value: {text}. '{text}' does not match '^[0-9]*$'",
         )
-    return min(int(text), maximum)
+    return min(validation.digits(text), maximum)
 
 
 def next_link(req: Any, path: str, markers: list[str], limit: int) -> dict[str, Any]:

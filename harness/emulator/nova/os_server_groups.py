@@ -45,11 +45,12 @@ class ServerGroupsResource:
         caller = req.context.caller
         require(caller.is_reader, "os_compute_api:os-server-groups:index")
         text: validation.Schema = {"type": "string"}
-        validation.check_query(req, {"all_projects": text, "offset": text, "limit": text})
+        number: validation.Schema = {"type": "string", "pattern": "^[0-9]*$"}
+        validation.check_query(req, {"all_projects": text, "offset": number, "limit": number})
         everybody = caller.is_admin and req.get_param("all_projects") is not None
         database = self.api.cells.api
         rows = await database.fetch(LIST_ALL) if everybody else await database.fetch(LIST, project=caller.project_id)
-        offset = int(req.get_param("offset") or 0)
+        offset = validation.digits(req.get_param("offset") or "0")
         rows = rows[offset : offset + limit_of(req, self.api.settings.max_limit)]
         shown = [_shown(req, row, members) for row, members in await _with_members(self.api, rows)]
         self.api.app.json(resp, {"server_groups": shown})

@@ -237,7 +237,7 @@ def filters_of(req: Any, rule: str) -> tuple[Filters, str | None]:
     for name, column in names.items():
         text = req.get_param(name)
         if text:
-            filters.exact[column] = int(text) if column in ("power_state", "launch_index") else text
+            filters.exact[column] = _number(text) if column in ("power_state", "launch_index") else text
     if caller.is_admin and req.get_param("deleted") is not None:
         filters.deleted = _boolean(req.get_param("deleted"))
     _take_status(req, filters, caller)
@@ -321,3 +321,8 @@ def _changes(asked: Mapping[str, Any], minor: int) -> dict[str, Any]:
     if "OS-DCF:diskConfig" in asked:
         changes["auto_disk_config"] = int(asked["OS-DCF:diskConfig"] == "AUTO")
     return changes
+
+
+def _number(text: str) -> int:
+    """A filter's value for a column of numbers; -1, which no server has, for one that is none."""
+    return validation.digits(text) if text.isascii() and text.isdigit() else -1

@@ -88,6 +88,11 @@ def check_query(req: Any, schema: Schema, *, strict_since: int = 75) -> None:
             raise ApiError(400, found[2])
 
 
+def digits(text: str) -> int:
+    """The number that decimal digits say; at most INTEGER_MAX, as no column holds more and int() takes not all."""
+    return min(int(text), INTEGER_MAX) if len(text) < 20 else INTEGER_MAX
+
+
 def is_true(value: Any) -> bool:
     """One of the many ways to say yes in a request body."""
     return str(value).lower() in ("true", "1", "on", "yes", "y", "t")

@@ -58,7 +58,7 @@ class AllocationCandidates(Resource):
         for index, (class_id, amount) in enumerate(wanted.items()):
             found.conditions.append(partial(filters.has_room, f"_{index}"))
             found.values |= {f"class_{index}": class_id, f"amount_{index}": amount}
-        limit = int(params["limit"]) if "limit" in params else None
+        limit = min(int(params["limit"][:18]), 0x7FFFFFFF) if "limit" in params else None
         suffixes = [suffix for suffix, given in resources.items() if given]
         view = await self._view(version[1], wanted, suffixes)
         ids: list[int] = []

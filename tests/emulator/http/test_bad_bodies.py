@@ -193,6 +193,17 @@ def test_what_only_the_fuzzer_thought_of(wire: Wire) -> None:
     for number in ("1e308", "-1e308", "0.5"):
         body = f'{{"extra_specs": {{"hw:numa_nodes": {number}}}}}'.encode()
         assert wire.post("nova", body, target="/v2.1/flavors/none/os-extra_specs").status in (200, 400, 404)
+    for filtered in ("launch_index=zz", "power_state=%D9%A3", "power_state=" + "9" * 30, "launch_index="):
+        reply = wire.get("nova", f"/v2.1/servers?{filtered}")
+        assert (reply.status, json.loads(reply.body)) == (200, {"servers": []})
+    for number in ("9" * 5000, "%C2%B2", "-1", "zz"):
+        for service in SERVICES:
+            path = "/allocation_candidates" if service == "placement" else COLLECTIONS[service]
+            reply = wire.get(
+                service, f"{path}?limit={number}&resources=VCPU:1", "OpenStack-API-Version: placement 1.39"
+            )
+            assert reply.status in (200, 400), (service, number)
+        assert wire.get("nova", f"/v2.1/os-server-groups?offset={number}").status in (200, 400)
     for inner in ([{}], [1], True, None, 1.5, "x"):
         for name in ("network", "port", "agent", "subnet"):
             body = json.dumps({name: inner}).encode()
