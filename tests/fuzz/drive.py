@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.emulator.cloud import EmbeddedCloud
 from harness.emulator.http import HTTPClient
+from harness.emulator.messaging import MessagingError
 from harness.emulator.messaging.connection import Address
 from tests.fuzz import amqp, connection
 from tests.fuzz.grammar import Grammar, Request
@@ -138,7 +139,7 @@ class Drive:
         self.result.sent["broker"] += 1
         try:
             data, wrong = await amqp.attack(self._broker, rng)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, MessagingError) as error:
             data, wrong = b"", f"no connection to the broker: {error!r}"
         if wrong:
             self._report(f"broker: {wrong}", Request("broker", "frames", (data,)))
