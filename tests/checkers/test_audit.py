@@ -318,6 +318,15 @@ def test_a_read_beside_an_action_may_show_either_state(kind: str, sent_s: int, r
     assert "stale_read" not in findings(world)
 
 
+def test_a_read_after_an_action_that_changes_no_state_shows_the_state_before_it() -> None:
+    world = World()
+    world.operation(8, None, "s1", kind="server.rename", status=None, ready_level=None, ready_ns=8 * S + S // 10)
+    world.read(9, "s1", "ACTIVE")
+    world.read(10, "s1", "BUILD")
+    assert answers(world)["reads"].findings[0].objects[0].detail == "read as BUILD when it was known to be ACTIVE"
+    assert len(answers(world)["reads"].findings[0].objects) == 1
+
+
 def test_not_found_is_stale_only_between_the_creation_and_a_deletion_of_a_server_that_was_there() -> None:
     world = World()
     world.row("s1").update(accepted_ns=10 * S, ready_ns=11 * S)

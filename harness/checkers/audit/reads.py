@@ -78,9 +78,10 @@ def _outdated(reads: list[Row], acts: list[Row]) -> Iterator[str]:
             under_way, begun = under_way + 1, begun + 1
         elif what == 1:
             under_way -= 1
-            past.add(current)
-            current = str(row["status"])
-            past.discard(current)
+            if row["status"] is not None:  # else it was no change of state: a new name
+                past.add(current)
+                current = str(row["status"])
+                past.discard(current)
         elif what == 2 and not under_way:
             quiet[id(row)] = (begun, current, frozenset(past))
         elif what == 3 and id(row) in quiet:
