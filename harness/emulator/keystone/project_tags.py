@@ -1,5 +1,7 @@
 """Tags of a project: `/v3/projects/{project_id}/tags` and one of them."""
 
+from urllib.parse import quote
+
 from harness.emulator.keystone import faults, validation
 from harness.emulator.keystone.resource import Request, Resource, Response
 from harness.emulator.keystone.rows import Row, dumps, loads
@@ -45,7 +47,7 @@ class ProjectTag(Resource):
             await self.keystone.projects.change(project_id, tags=dumps([*tags, tag]))
         resp.status = 201
         resp.content_type = "text/html; charset=utf-8"
-        resp.set_header("Location", "/".join((self.base, project_id, "tags", tag)))  # keystone forgets /projects
+        resp.set_header("Location", "/".join((self.base, project_id, "tags", quote(tag))))  # keystone forgets /projects
 
     async def on_delete(self, req: Request, resp: Response, project_id: str, tag: str) -> None:
         row = await _project(self, req, project_id, "delete_project_tag", changes=True)
