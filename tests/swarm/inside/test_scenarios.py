@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.swarm import scenario as scenarios
+from harness import extensions
 from harness.swarm.plain import at_rate, base_rate, locust_user
 from harness.swarm.scenario import Scenario, ScenarioError, experiment_path, find
 
@@ -33,8 +33,8 @@ class Foreign(Scenario):
 
 
 def test_another_package_adds_one_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = importlib.metadata.EntryPoint("foreign", f"{__name__}:Foreign", scenarios.ENTRY_POINTS)
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
+    entry = importlib.metadata.EntryPoint("foreign", f"{__name__}:Foreign", extensions.SCENARIOS)
+    monkeypatch.setattr(extensions, "entry_points", lambda group: [entry])
     assert find("foreign") is Foreign
 
 
